@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django.contrib.postgres",
     "axes",
     "anymail",
     "django_celery_beat",
@@ -172,3 +173,9 @@ REST_FRAMEWORK = {
 
 # --- the firm ---------------------------------------------------------------------------------------
 FIRM_NAME = env.str("FIRM_NAME", default="Margin Desk Demonstration House")
+
+# --- change history of reference data (call history is margin.Event, not this) -------------------------
+import pghistory  # noqa: E402 - needs nothing above; kept beside what it configures
+
+PGHISTORY_OBJ_FIELD = pghistory.ObjForeignKey(related_name="changes")
+PGHISTORY_APPEND_ONLY = True
