@@ -1,0 +1,293 @@
+"""Every test runs on a real PostgreSQL: a throw-away cluster of our own, or the server that DATABASE_URL names.
+
+* Default connection: the owner role, which is no superuser. `db` works as ever in pytest-django.
+* `committed_db`: a clone of the migrated database for tests that commit, use threads or start processes.
+* `as_application`, `as_owner`, `superuser`: connections in another role, for tests of the bolts.
+* `broker`: a real Valkey. `live_house`: the web server on a clone, for browsers and HTTP clients.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import psycopg2
+import psycopg2.extensions
+import pytest
+from django.conf import settings
+from django.db import connections
+from psycopg2 import sql
+
+from backoffice import embedded, grants
+
+Connect = Callable[[], psycopg2.extensions.connection]
+OUTER_URL = os.environ.get("DATABASE_URL", "")
+ONE_ROLE = "one-role server"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="long: run with --long"))
+
+
+@dataclass
+class Server:
+    """The server under test. URLs lead to its database `postgres`; an empty URL means the server gives us no such role."""
+
+    owner_url: str
+    application_url: str
+    superuser_url: str
+    roles_we_made: list[str] = field(default_factory=list)
+
+
+def temporary_folder() -> Path:
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="margin-test-", dir=memory if os.access(memory, os.W_OK) else None))
+    folder.chmod(0o755)  # as root the servers run as another user; what they own inside stays private
+    return folder
+
+
+@contextmanager
+def own_cluster() -> Iterator[Server]:
+    folder = temporary_folder()
+    cluster = embedded.start_postgresql(folder / "postgresql", log=folder / "postgresql.log", throw_away=True)
+    try:
+        with connected(cluster.url(embedded.SUPERUSER, "postgres")) as connection:
+            grants.create_role(connection, embedded.OWNER_ROLE, creates_databases=True)
+            grants.create_role(connection, embedded.APPLICATION_ROLE)
+        roles = (embedded.OWNER_ROLE, embedded.APPLICATION_ROLE, embedded.SUPERUSER)
+        yield Server(*(cluster.url(role, "postgres") for role in roles))
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(cluster.sockets, ignore_errors=True)
+
+
+@contextmanager
+def outer_server(url: str) -> Iterator[Server]:
+    """A server of somebody else's: our roles have names and passwords of this run and go when it ends."""
+    suffix, password = f"{os.getpid()}_{secrets.token_hex(2)}", secrets.token_urlsafe(24)
+    with connected(url) as connection:
+        standing = grants.standing(connection)
+        if not standing.can_create_databases:
+            pytest.exit(f"DATABASE_URL's role {standing.role!r} may not create databases: ALTER ROLE … CREATEDB.", 2)
+        server = Server(owner_url=url, application_url="", superuser_url=url if standing.is_superuser else "")
+        if standing.can_create_roles:
+            application = f"margin_test_app_{suffix}"
+            grants.create_role(connection, application, password=password)
+            server.application_url = as_role(url, application, password)
+            server.roles_we_made.append(application)
+        if standing.is_superuser:  # a superuser ignores every grant: the tests' owner is a plain role
+            owner = f"margin_test_owner_{suffix}"
+            grants.create_role(connection, owner, password=password, creates_databases=True)
+            server.owner_url = as_role(url, owner, password)
+            server.roles_we_made.append(owner)
+    try:
+        yield server
+    finally:
+        with connected(url) as connection, connection.cursor() as cursor:
+            for role in server.roles_we_made:
+                cursor.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+def as_role(url: str, role: str, password: str) -> str:
+    parts = psycopg2.extensions.parse_dsn(url)
+    return database_url({**parts, "user": role, "password": password})
+
+
+def database_url(parts: dict[str, Any]) -> str:
+    from urllib.parse import quote
+
+    secret = f":{quote(parts['password'], safe='')}" if parts.get("password") else ""
+    host = quote(parts.get("host") or "", safe="")
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{quote(parts['user'], safe='')}{secret}@{host}{port}/{parts['dbname']}"
+
+
+@contextmanager
+def connected(url: str) -> Iterator[psycopg2.extensions.connection]:
+    """A connection in autocommit, closed at the end."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with outer_server(OUTER_URL) if OUTER_URL else own_cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(server: Server) -> None:
+    """Point Django at the server under test. The settings are changed in place: every thread's connection shares them."""
+    found = dj_database_url.parse(server.owner_url)
+    kept = {"OPTIONS": settings.DATABASES["default"]["OPTIONS"], "NAME": f"margin_desk_{os.getpid()}"}
+    settings.DATABASES["default"].update({**found, **kept, "CONN_MAX_AGE": 0})
+    if server.application_url:
+        settings.DATABASE_APPLICATION_ROLE = psycopg2.extensions.parse_dsn(server.application_url)["user"]
+    else:
+        settings.DATABASE_APPLICATION_ROLE = ""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, server: Server) -> Iterator[None]:
+    """After the migrations: the grants, and a template nobody connects to, so that clones can be made at any moment."""
+    with django_db_blocker.unblock():
+        grants.grant(connections["default"], application_role=settings.DATABASE_APPLICATION_ROLE)
+        connections["default"].close()
+    source = settings.DATABASES["default"]["NAME"]
+    clone(server, source, f"{source}_template")
+    yield
+    drop(server, f"{source}_template")
+
+
+def clone(server: Server, source: str, target: str) -> None:
+    with connected(server.owner_url) as connection, connection.cursor() as cursor:
+        names = {"source": sql.Identifier(source), "target": sql.Identifier(target)}
+        cursor.execute(sql.SQL("CREATE DATABASE {target} TEMPLATE {source}").format(**names))
+
+
+def drop(server: Server, database: str) -> None:
+    with connected(server.owner_url) as connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+@dataclass(frozen=True)
+class CommittedDatabase:
+    """A clone that outlives transactions. Subprocesses get `environment`; the application URL is empty on one-role servers."""
+
+    name: str
+    owner_url: str
+    application_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DATABASE_URL": self.application_url or self.owner_url,
+            "DATABASE_OWNER_URL": self.owner_url,
+            "DATABASE_APPLICATION_ROLE": settings.DATABASE_APPLICATION_ROLE,
+        }
+
+
+@pytest.fixture
+def committed_db(django_db_setup: None, django_db_blocker: Any, server: Server) -> Iterator[CommittedDatabase]:
+    """Django's default connection, in every thread, leads to a fresh clone of the migrated database; dropped afterwards."""
+    base = settings.DATABASES["default"]["NAME"]
+    name = f"{base}_{secrets.token_hex(4)}"
+    clone(server, f"{base}_template", name)
+    urls = [in_database(url, name) for url in (server.owner_url, server.application_url)]
+    with django_db_blocker.unblock():
+        connections["default"].close()
+        settings.DATABASES["default"]["NAME"] = name
+        try:
+            yield CommittedDatabase(name, *urls)
+        finally:
+            connections.close_all()
+            settings.DATABASES["default"]["NAME"] = base
+            drop(server, name)
+
+
+def in_database(url: str, name: str) -> str:
+    return database_url({**psycopg2.extensions.parse_dsn(url), "dbname": name}) if url else ""
+
+
+@contextmanager
+def connections_of(url: str) -> Iterator[Connect]:
+    """A factory of connections to the database Django uses at this moment, all closed at the end."""
+    if not url:
+        pytest.skip(ONE_ROLE)
+    opened: list[psycopg2.extensions.connection] = []
+
+    def connect() -> psycopg2.extensions.connection:
+        opened.append(psycopg2.connect(in_database(url, settings.DATABASES["default"]["NAME"])))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def as_application(django_db_setup: None, server: Server) -> Iterator[Connect]:
+    """`as_application()` is a psycopg2 connection in the application role. It sees committed rows only: use committed_db."""
+    with connections_of(server.application_url) as connect:
+        yield connect
+
+
+@pytest.fixture
+def as_owner(django_db_setup: None, server: Server) -> Iterator[Connect]:
+    """`as_owner()` is a psycopg2 connection in the role that owns the tables."""
+    with connections_of(server.owner_url) as connect:
+        yield connect
+
+
+@pytest.fixture
+def superuser(django_db_setup: None, server: Server) -> Iterator[Connect]:
+    """`superuser()` is a psycopg2 connection that no bolt can stop."""
+    with connections_of(server.superuser_url) as connect:
+        yield connect
+
+
+@pytest.fixture
+def django_as_application(committed_db: CommittedDatabase, server: Server) -> Iterator[CommittedDatabase]:
+    """As committed_db, but Django itself, in every thread, connects as the application role: what production does."""
+    if not server.application_url:
+        pytest.skip(ONE_ROLE)
+    default = settings.DATABASES["default"]
+    owner = {"USER": default["USER"], "PASSWORD": default["PASSWORD"]}
+    application = dj_database_url.parse(server.application_url)
+    connections["default"].close()
+    default.update(USER=application["USER"], PASSWORD=application["PASSWORD"])
+    try:
+        yield committed_db
+    finally:
+        connections["default"].close()
+        default.update(owner)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[embedded.Broker]:
+    """A real Valkey on a Unix socket; `broker.url` is its CELERY_BROKER_URL."""
+    folder = temporary_folder()
+    running = embedded.start_broker(folder / "valkey", log=folder / "valkey.log", throw_away=True)
+    yield running
+    running.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def live_house(committed_db: CommittedDatabase) -> Iterator[str]:
+    """The address of the real site, served by threads on a clone. Commit rows before asking for pages."""
+    from django.contrib.staticfiles.handlers import StaticFilesHandler
+    from django.test.testcases import LiveServerThread
+
+    thread = LiveServerThread("127.0.0.1", StaticFilesHandler)
+    thread.daemon = True
+    allowed = settings.ALLOWED_HOSTS
+    settings.ALLOWED_HOSTS = ["*"]
+    thread.start()
+    thread.is_ready.wait()
+    try:
+        if thread.error:
+            raise thread.error
+        yield f"http://127.0.0.1:{thread.port}"
+    finally:
+        thread.terminate()
+        settings.ALLOWED_HOSTS = allowed
