@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded once, before any fork
@@ -69,12 +70,20 @@ def spawn(
             preexec_fn=tie_to_parent,  # noqa: PLW1509  single-threaded here, and the only way to set the signal
             # Ctrl-C reaches the whole foreground group; only the supervisor may answer it, in its own order.
             process_group=0,
-            **run_as(user),
+            **_identity(user),
         )
 
 
-def run_as(user: SystemUser | None) -> dict[str, int | list[int]]:
-    """Arguments that make `subprocess` run a command as `user` (applied before the death signal is set)."""
+def run(
+    command: Sequence[str | Path], *, user: SystemUser | None = None, directory: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a short command to its end as `user`; its output and return code come back, nothing is raised."""
+    words = [str(part) for part in command]
+    return subprocess.run(words, capture_output=True, text=True, cwd=directory, check=False, **_identity(user))
+
+
+def _identity(user: SystemUser | None) -> dict[str, Any]:
+    # Popen changes the user before it calls preexec_fn; a change afterwards would clear the death signal.
     return {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
 
 

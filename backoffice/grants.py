@@ -1,7 +1,7 @@
 """The two database roles and what the application role may do.
 
-The owner role owns the tables and migrates; the application role is what every process connects as. It owns nothing, cannot
-TRUNCATE, and writes history only through the functions the margin room's migrations grant to it (`margin.bolts`).
+The owner role owns the tables and migrates; the application role is what every process connects as. It owns nothing,
+cannot TRUNCATE, and writes history only through the functions of the margin room's migrations (`margin.bolts`).
 Works on any connection with a DB-API cursor: psycopg2's or Django's.
 """
 
@@ -64,7 +64,7 @@ def create_database(connection: Any, database: str, *, owner: str) -> None:
 def grant(connection: Any, *, application_role: str) -> bool:
     """Give the application role its rights on every table, sequence and function that exist. May run again at any time.
 
-    Connect as the owner. Returns False, changing nothing, in one-role mode: the role does not exist or is the owner itself.
+    Connect as the owner. Returns False, changing nothing, in one-role mode: no such role, or it is the owner itself.
     """
     if not role_exists(connection, application_role) or standing(connection).role == application_role:
         return False

@@ -13,7 +13,7 @@ environ.Env.read_env(BASE_DIR / ".env")
 # "demo": bin/start's own house; "production": refuses to start on unsafe values (backoffice/checks.py).
 ENVIRONMENT = env.str("MARGIN_ENVIRONMENT", default="demo")
 DEBUG = env.bool("DEBUG", default=False)
-DEMO_SECRET_KEY = "demo-only-key-that-production-refuses-to-start-with-0123456789"
+DEMO_SECRET_KEY = "demo-only-key-that-production-refuses-to-start-with-0123456789"  # noqa: S105  known to all; refused in production
 SECRET_KEY = env.str("SECRET_KEY", default=DEMO_SECRET_KEY)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @dataclass
 class Server:
-    """The server under test. URLs lead to its database `postgres`; an empty URL means the server gives us no such role."""
+    """The server under test. An empty URL means that the server gives us no such role."""
 
     owner_url: str
     application_url: str
@@ -135,7 +135,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(server: Server) -> None:
-    """Point Django at the server under test. The settings are changed in place: every thread's connection shares them."""
+    """Point Django at the server under test. Changed in place: the connections of all threads share the settings."""
     found = dj_database_url.parse(server.owner_url)
     kept = {"OPTIONS": settings.DATABASES["default"]["OPTIONS"], "NAME": f"margin_desk_{os.getpid()}"}
     settings.DATABASES["default"].update({**found, **kept, "CONN_MAX_AGE": 0})
@@ -170,7 +170,7 @@ def drop(server: Server, database: str) -> None:
 
 @dataclass(frozen=True)
 class CommittedDatabase:
-    """A clone that outlives transactions. Subprocesses get `environment`; the application URL is empty on one-role servers."""
+    """A clone that outlives transactions; subprocesses get `environment`. One-role servers: empty application_url."""
 
     name: str
     owner_url: str
@@ -188,7 +188,7 @@ class CommittedDatabase:
 
 @pytest.fixture
 def committed_db(django_db_setup: None, django_db_blocker: Any, server: Server) -> Iterator[CommittedDatabase]:
-    """Django's default connection, in every thread, leads to a fresh clone of the migrated database; dropped afterwards."""
+    """Django's default connection, in every thread, leads to a fresh clone of the migrated database until the end."""
     base = settings.DATABASES["default"]["NAME"]
     name = f"{base}_{secrets.token_hex(4)}"
     clone(server, f"{base}_template", name)
@@ -226,7 +226,7 @@ def connections_of(url: str) -> Iterator[Connect]:
 
 @pytest.fixture
 def as_application(django_db_setup: None, server: Server) -> Iterator[Connect]:
-    """`as_application()` is a psycopg2 connection in the application role. It sees committed rows only: use committed_db."""
+    """`as_application()` is a psycopg2 connection in the application role; it sees what committed_db committed."""
     with connections_of(server.application_url) as connect:
         yield connect
 
