@@ -1,0 +1,17 @@
+"""What the application role may do with the tables that the migration `0003_bolts` guards."""
+
+APPEND_ONLY = {
+    "margin_chain": "SELECT",
+    "margin_event": "SELECT",
+    "margin_margincall": "SELECT, INSERT, UPDATE",
+    "margin_policyversion": "SELECT, INSERT, UPDATE",
+    "margin_plan": "SELECT, INSERT, UPDATE",
+    "margin_planline": "SELECT, INSERT",
+    "margin_planfill": "SELECT, INSERT",
+    "margin_approval": "SELECT, INSERT",
+    "margin_cure": "SELECT, INSERT",
+    "margin_receivable": "SELECT, INSERT",
+    "margin_assessment": "SELECT, INSERT",
+    "margin_measure": "SELECT, INSERT",
+    "margin_charge": "SELECT, INSERT",
+}
