@@ -1,0 +1,55 @@
+"""The only place that imports numba: exact sums, sorting and decoding over flat arrays.
+
+Everything here is sequential, releases the GIL and is compiled once into a cache. Importing this package costs
+nothing: the compiled modules are loaded by the first call, or by `warm()`.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+# What a segment's mark says; the flags of its instruments are or-ed together.
+UNPRICED = 1  # an instrument without a usable price, or without a rule
+WIDE = 2  # too large for 128 bits at the common scale: summed with Python integers instead
+
+
+def warm() -> None:
+    """Compile every kernel, or load it from the cache. Safe to call often; takes seconds only the first time."""
+    sums()
+    rows()
+
+
+def sums() -> ModuleType:
+    """The kernels that add: see `exact_sums`."""
+    _choose_cache()
+    from margin.engine.kernels import exact_sums
+
+    return exact_sums
+
+
+def rows() -> ModuleType:
+    """The kernels that read and sort rows: see `stored_rows`."""
+    _choose_cache()
+    from margin.engine.kernels import stored_rows
+
+    return stored_rows
+
+
+def _choose_cache() -> None:
+    """Numba caches beside the source; where that cannot be written, in a folder of this user alone."""
+    if "NUMBA_CACHE_DIR" in os.environ or _is_writable(Path(__file__).parent / "__pycache__"):
+        return
+    folder = Path(tempfile.gettempdir()) / f"margin-desk-kernels-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    # Cached kernels are code: never load them from a folder that somebody else could have filled.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        folder = Path(tempfile.mkdtemp(prefix="margin-desk-kernels-"))
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+
+
+def _is_writable(folder: Path) -> bool:
+    existing = folder if folder.exists() else folder.parent
+    return os.access(existing, os.W_OK | os.X_OK)
