@@ -5,7 +5,7 @@
 """
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -17,9 +17,9 @@ from market import facts, fields
 from market.models import Instrument
 
 
-def person(**options: object) -> "models.ForeignKey[object, object]":
+def person(**options: Any) -> "models.ForeignKey[Any, Any]":
     """A member of staff; history keeps people, so they are never deleted."""
-    return models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", **options)  # type: ignore[misc]
+    return models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", **options)
 
 
 # --- policies ---------------------------------------------------------------------------------------
@@ -326,6 +326,7 @@ class MarginCall(models.Model):
     due_at = models.DateTimeField()
     original_due_at = models.DateTimeField()
     due_basis = models.CharField(max_length=200)
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="First provable attempt to tell the client")
     provisionally_met_at = models.DateTimeField(null=True, blank=True)
     escalated_at = models.DateTimeField(null=True, blank=True)
     escalation_cause = models.CharField(max_length=16, blank=True, choices=workflow.Cause.choices())

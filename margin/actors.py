@@ -1,0 +1,32 @@
+"""Who acts: a member of staff in a role, or a named job of the system."""
+
+from dataclasses import dataclass
+from typing import Any
+
+SYSTEM = "system"
+ROLES = ("Operations", "Supervisor", "Risk", "Compliance", "Auditor", "Administrator")
+
+
+@dataclass(frozen=True)
+class Actor:
+    """`name` and `role` are what an event keeps; `user_id` is None for the system."""
+
+    name: str
+    role: str
+    user_id: int | None = None
+
+    @property
+    def is_system(self) -> bool:
+        return self.role == SYSTEM
+
+
+def system(job: str) -> Actor:
+    """A job of the system, such as `sweep 12`."""
+    return Actor(name=job, role=SYSTEM)
+
+
+def person(user: Any) -> Actor:
+    """A user in the first of their roles (one query); "" if they have none, which may do nothing."""
+    held = set(user.groups.values_list("name", flat=True)) if user.is_active else set()
+    role = next((role for role in ROLES if role in held), "")
+    return Actor(name=user.get_username(), role=role, user_id=user.pk)

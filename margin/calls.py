@@ -1,0 +1,325 @@
+"""THE DOOR. A margin call changes here and nowhere else, and the database refuses any other way.
+
+Every public verb is a list of one. `carry_out` takes up to 500 moves and, in one transaction, locks their accounts
+in order, appends one event per move to the account's chain and moves the call rows. A move that lost a race or no
+longer fits is reported, never half done.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q
+
+from accounts.models import Revision
+from margin import chain, rows
+from margin.actors import Actor
+from margin.models import MarginCall
+from margin.workflow import TRANSITIONS, Cause, Resolution, State, Verb
+
+LARGEST_BATCH = 500
+
+
+class CallError(Exception):
+    """Base of the door's refusals; the message says what happened and what to do."""
+
+
+class StaleCall(CallError):
+    """The call or its account moved on since it was read."""
+
+
+class IllegalMove(CallError):
+    """The call's state does not allow the move."""
+
+
+class Refused(CallError):
+    """The person or the reason is not enough for the move."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step asked of the door. `seq` and `revision`, where given, must still be current."""
+
+    verb: Verb
+    account_id: int
+    regime: str = ""
+    deficiency_key: str = ""
+    call_id: int | None = None
+    seq: int | None = None
+    revision: int | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a move: the event it left, or why it was refused."""
+
+    move: Move
+    event_id: int | None = None
+    seq: int | None = None
+    call_id: int | None = None
+    error: CallError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.error is None
+
+
+# --- public verbs: lists of one ---------------------------------------------------------------------------
+
+
+def notified(call_ids: Sequence[int], *, at: datetime, actor: Actor) -> list[Outcome]:
+    """Record the first provable attempt to tell the client about each call (settled.md 27)."""
+    calls = MarginCall.objects.open().filter(pk__in=call_ids, notified_at=None)
+    moves = [_move(Verb.NOTIFIED, call, changes={"notified_at": at}) for call in calls]
+    return carry_out(moves, at=at, actor=actor)
+
+
+def meet(
+    call: MarginCall, *, how: Resolution, at: datetime, actor: Actor, reason: str = "", seq: int | None = None
+) -> MarginCall:
+    """Close the call as met. A person may confirm it only once nothing beyond the tolerance is outstanding."""
+    if not actor.is_system and call.amount_outstanding > call.tolerance:
+        raise Refused(
+            f"{call} still has {call.amount_outstanding} {call.currency} outstanding; record the payment first"
+        )
+    return _one(_move(Verb.MEET, call, seq=seq, changes={"resolution": how}, reason=reason), at=at, actor=actor)
+
+
+def escalate(
+    call: MarginCall, *, cause: Cause, at: datetime, actor: Actor, reason: str = "", seq: int | None = None
+) -> MarginCall:
+    """Escalate an issued call. A person gives a reason and is a Supervisor or Risk."""
+    if not actor.is_system:
+        _require(actor, Verb.ESCALATE, reason)
+        cause = Cause.PERSON
+    move = _move(Verb.ESCALATE, call, seq=seq, changes={"escalation_cause": cause}, reason=reason)
+    return _one(move, at=at, actor=actor)
+
+
+def liquidate(call: MarginCall, *, residual: Decimal, at: datetime, actor: Actor, reason: str = "") -> MarginCall:
+    """Close an escalated call after the fills of an approved plan (the database checks that there are some)."""
+    move = _move(Verb.LIQUIDATE, call, reason=reason, details={"residual": chain.text(residual)})
+    return _one(move, at=at, actor=actor)
+
+
+def propose_cancel(call: MarginCall, *, at: datetime, actor: Actor, reason: str, seq: int | None = None) -> MarginCall:
+    """Ask that a call that should not have been made be retracted; another person decides (settled.md 29)."""
+    _require(actor, Verb.PROPOSE_CANCEL, reason)
+    return _one(_move(Verb.PROPOSE_CANCEL, call, seq=seq, reason=reason), at=at, actor=actor)
+
+
+def cancel(call: MarginCall, *, at: datetime, actor: Actor, reason: str, seq: int | None = None) -> MarginCall:
+    """Retract the call, if another person asked for it before."""
+    _require(actor, Verb.CANCEL, reason)
+    asked = retraction_asked_by(call)
+    if asked is None:
+        raise Refused(f"nobody has asked to retract {call}; two people are needed: one proposes, another cancels")
+    if asked == actor.name:
+        raise Refused(f"{actor.name} asked to retract {call}; another person must decide")
+    move = _move(Verb.CANCEL, call, seq=seq, reason=reason, details={"proposed_by": asked})
+    return _one(move, at=at, actor=actor)
+
+
+def note(call: MarginCall, *, text: str, at: datetime, actor: Actor) -> MarginCall:
+    """Add a note to the call's history; also to a closed call."""
+    _require(actor, Verb.NOTE, text)
+    return _one(_move(Verb.NOTE, call, reason=text), at=at, actor=actor)
+
+
+def record(
+    call: MarginCall, *, verb: Verb, details: dict[str, Any], at: datetime, actor: Actor, reason: str = ""
+) -> MarginCall:
+    """Leave an event of a plan (proposed, approved, rejected, filled) on its call; the call's figures stay."""
+    return _one(_move(verb, call, reason=reason, details=details), at=at, actor=actor)
+
+
+def retraction_asked_by(call: MarginCall) -> str | None:
+    """Who last asked to retract this open call, or None."""
+    event = call.events.filter(kind=Verb.PROPOSE_CANCEL).order_by("-seq").first() if call.is_open else None
+    return rows.read(event)["actor"] if event else None
+
+
+# --- what a person may do ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Action:
+    """A button: the verb, its label, and whether a reason must be given."""
+
+    name: str
+    label: str
+    needs_reason: bool = True
+
+
+STAFF = ("Operations", "Supervisor", "Risk", "Compliance")
+MAY: dict[Verb, tuple[str, ...]] = {
+    Verb.NOTE: STAFF,
+    Verb.PROPOSE_CANCEL: ("Operations", "Supervisor"),
+    Verb.CANCEL: ("Supervisor", "Compliance"),
+    Verb.ESCALATE: ("Supervisor", "Risk"),
+    Verb.PROPOSE: ("Operations", "Supervisor"),
+    Verb.APPROVE: ("Supervisor", "Risk"),
+    Verb.REJECT: ("Supervisor", "Risk"),
+    Verb.FILL: ("Operations", "Supervisor"),
+}
+
+
+def legal_actions(call: MarginCall, actor: Actor) -> list[Action]:
+    """What this person may do with this call now: it drives the buttons and the API alike."""
+    asked = retraction_asked_by(call)
+    offers = [
+        (Verb.ESCALATE, Action("escalate", "Escalate"), call.state == State.ISSUED),
+        (Verb.PROPOSE, Action("propose", "Propose liquidation"), call.state == State.ESCALATED),
+        (Verb.PROPOSE_CANCEL, Action("propose_cancel", "Ask to retract"), call.is_open and asked is None),
+        (Verb.CANCEL, Action("cancel", "Retract"), call.is_open and asked is not None and asked != actor.name),
+        (Verb.NOTE, Action("note", "Add note"), True),
+    ]
+    return [action for verb, action, is_possible in offers if is_possible and actor.role in MAY[verb]]
+
+
+def require(actor: Actor, verb: Verb) -> None:
+    """Raise Refused unless the actor's role may do this (the system may)."""
+    if not actor.is_system and actor.role not in MAY[verb]:
+        raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not do this; it takes {' or '.join(MAY[verb])}")
+
+
+def _require(actor: Actor, verb: Verb, reason: str) -> None:
+    require(actor, verb)
+    if not actor.is_system and not reason.strip():
+        raise Refused("a reason is needed: it is kept in the history")
+
+
+# --- the one way through ----------------------------------------------------------------------------------
+
+
+def carry_out(moves: Iterable[Move], *, at: datetime, actor: Actor) -> list[Outcome]:
+    """Carry out at most 500 moves in one transaction; outcomes come in the order of the moves.
+
+    A move that is stale, illegal or lost to another is refused on its own and leaves nothing behind. Any other
+    error undoes all of them. `at` is raised to the last event of an account's chain where that is later.
+    """
+    asked = list(moves)
+    if len(asked) > LARGEST_BATCH:
+        raise ValueError(f"{len(asked)} moves at once; the door takes {LARGEST_BATCH}")
+    return chain.in_transaction(lambda: _carry_out(asked, at=at, actor=actor)) if asked else []
+
+
+def _carry_out(moves: list[Move], *, at: datetime, actor: Actor) -> list[Outcome]:
+    heads = chain.lock({move.account_id for move in moves})
+    revisions = _revisions(moves)
+    known = _current_calls(moves)
+    outcomes: dict[int, Outcome] = {}
+    waiting = list(enumerate(moves))
+    while waiting:
+        wave, waiting = _one_per_account(waiting)
+        outcomes.update(_carry_wave(wave, heads=heads, known=known, revisions=revisions, at=at, actor=actor))
+    return [outcomes[index] for index in range(len(moves))]
+
+
+def _one_per_account(waiting: list[tuple[int, Move]]) -> tuple[list[tuple[int, Move]], list[tuple[int, Move]]]:
+    """Split off the first move of each account: within a wave every chain grows by at most one event."""
+    seen: set[int] = set()
+    wave: list[tuple[int, Move]] = []
+    rest: list[tuple[int, Move]] = []
+    for index, move in waiting:
+        (rest if move.account_id in seen else wave).append((index, move))
+        seen.add(move.account_id)
+    return wave, rest
+
+
+def _carry_wave(
+    wave: list[tuple[int, Move]],
+    *,
+    heads: dict[int, chain.Head],
+    known: dict[Any, MarginCall],
+    revisions: dict[int, int],
+    at: datetime,
+    actor: Actor,
+) -> dict[int, Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    steps: list[rows.Step] = []
+    for index, move in wave:
+        head = heads[move.account_id]
+        try:
+            before = _call_of(move, known, revisions)
+            event_at = max(at, head.at) if head.at else at
+            steps.append(rows.step(index, move, before, seq=head.seq + 1, at=event_at))
+        except CallError as error:
+            outcomes[index] = Outcome(move, error=error)
+    lost = rows.insert(steps)
+    for step in lost:
+        outcomes[step.index] = Outcome(
+            step.move, error=StaleCall(f"account {step.move.account_id} already has this; nothing was changed")
+        )
+    done = [step for step in steps if step not in lost]
+    events = chain.append([rows.entry(step, actor) for step in done])
+    rows.update(done)
+    for step, (event_id, seq) in zip(done, events, strict=True):
+        heads[step.move.account_id] = chain.Head(step.move.account_id, seq, step.at)
+        if step.after is not None:
+            _remember(known, step.after)
+        outcomes[step.index] = Outcome(step.move, event_id, seq, step.after.pk if step.after else None)
+    return outcomes
+
+
+def _call_of(move: Move, known: dict[Any, MarginCall], revisions: dict[int, int]) -> MarginCall | None:
+    """The call row the move is about, as it stands under the lock. Raises StaleCall or IllegalMove."""
+    if move.revision is not None and revisions.get(move.account_id, 0) != move.revision:
+        raise StaleCall(f"account {move.account_id} changed since it was assessed; it is assessed again next sweep")
+    if move.verb in (Verb.WARN, Verb.CLEAR):
+        return None
+    if move.verb == Verb.ISSUE:
+        taken = known.get((move.account_id, move.regime, move.deficiency_key))
+        if taken is not None and taken.is_open:
+            raise StaleCall(f"account {move.account_id} already has the open {move.regime} call {taken}")
+        return None
+    call = known.get(move.call_id)
+    if call is None or call.account_id != move.account_id:
+        raise IllegalMove(f"call {move.call_id} does not belong to account {move.account_id}")
+    if move.seq is not None and move.seq != call.seq:
+        raise StaleCall(f"{call} moved on (seq {call.seq}); reload and decide again")
+    after = rows.STATE_AFTER.get(move.verb)
+    is_allowed = call.is_open if after is None else after in TRANSITIONS[State(call.state)]
+    if not is_allowed and move.verb != Verb.NOTE:
+        raise IllegalMove(f"{call} is {call.state}; it cannot be {move.verb.value.split('.')[1].replace('_', ' ')} now")
+    return call
+
+
+def _revisions(moves: list[Move]) -> dict[int, int]:
+    wanted = {move.account_id for move in moves if move.revision is not None}
+    return dict(Revision.objects.filter(pk__in=wanted).values_list("pk", "number")) if wanted else {}
+
+
+def _current_calls(moves: list[Move]) -> dict[Any, MarginCall]:
+    """Calls named by the moves, by id, and the open calls of accounts to be called, by uniqueness key."""
+    known: dict[Any, MarginCall] = {}
+    issuing = {move.account_id for move in moves if move.verb == Verb.ISSUE}
+    ids = {move.call_id for move in moves if move.call_id is not None}
+    wanted = Q(pk__in=ids) | Q(account_id__in=issuing, state__in=[State.ISSUED, State.ESCALATED])
+    for call in MarginCall.objects.filter(wanted):
+        _remember(known, call)
+    return known
+
+
+def _remember(known: dict[Any, MarginCall], call: MarginCall) -> None:
+    key = (call.account_id, call.regime, call.deficiency_key)
+    holder = known.get(key)
+    known[call.pk] = call
+    if call.is_open or holder is None or holder.pk == call.pk:
+        known[key] = call
+
+
+def _move(verb: Verb, call: MarginCall, **options: Any) -> Move:
+    return Move(verb=verb, account_id=call.account_id, call_id=call.pk, **options)
+
+
+def _one(move: Move, *, at: datetime, actor: Actor) -> MarginCall:
+    outcome = carry_out([move], at=at, actor=actor)[0]
+    if outcome.error is not None:
+        raise outcome.error
+    return MarginCall.objects.get(pk=outcome.move.call_id)

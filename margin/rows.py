@@ -1,0 +1,264 @@
+"""How the door writes: from a move to the row it leaves, the event that says the same, and the SQL for both."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
+
+from margin.actors import Actor
+from margin.chain import text
+from margin.models import Event, MarginCall
+from margin.workflow import Resolution, State, Verb
+
+if TYPE_CHECKING:
+    from margin.calls import Move
+
+STATE_AFTER: dict[Verb, State] = {
+    Verb.ISSUE: State.ISSUED,
+    Verb.MEET: State.MET,
+    Verb.ESCALATE: State.ESCALATED,
+    Verb.LIQUIDATE: State.LIQUIDATED,
+    Verb.CANCEL: State.CANCELLED,
+}
+MUTABLE = (
+    "state",
+    "amount_called",
+    "amount_outstanding",
+    "tolerance",
+    "due_at",
+    "due_basis",
+    "notified_at",
+    "provisionally_met_at",
+    "escalated_at",
+    "escalation_cause",
+    "escalation_level",
+    "closed_at",
+    "resolution",
+)
+IDENTITY = (
+    "regime",
+    "deficiency_key",
+    "policy_version_id",
+    "assessment_id",
+    "currency",
+    "market_cures",
+    "issued_at",
+    "original_due_at",
+    "predecessor_id",
+)
+
+
+@dataclass
+class Step:
+    """A move under the lock: the call before and after it, and the place of its event in the chain."""
+
+    index: int
+    move: "Move"
+    before: MarginCall | None
+    after: MarginCall | None
+    seq: int
+    at: datetime
+
+
+def step(index: int, move: "Move", before: MarginCall | None, *, seq: int, at: datetime) -> Step:
+    """Work out what the call will be; nothing is written. Notes on a closed call leave its row as it is."""
+    if move.verb in (Verb.WARN, Verb.CLEAR) or (before is not None and not before.is_open):
+        return Step(index, move, before, before, seq, at)
+    if before is None:
+        after = MarginCall(account_id=move.account_id, regime=move.regime, deficiency_key=move.deficiency_key)
+        after.issued_at = at
+        after.escalation_cause = after.resolution = ""
+    else:
+        after = copy.copy(before)
+    for column, value in {**_consequences(move.verb, at), **move.changes}.items():
+        setattr(after, column, value)
+    after.seq = seq
+    return Step(index, move, before, after, seq, at)
+
+
+def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
+    """The columns a verb always sets."""
+    closed = {"closed_at": at, "provisionally_met_at": None}
+    fixed: dict[Verb, dict[str, Any]] = {
+        Verb.PROVISIONALLY_MEET: {"provisionally_met_at": at},
+        Verb.BREACH_AGAIN: {"provisionally_met_at": None},
+        Verb.MEET: {**closed, "amount_outstanding": Decimal(0)},
+        Verb.ESCALATE: {"escalated_at": at, "escalation_level": 1, "provisionally_met_at": None},
+        Verb.LIQUIDATE: {**closed, "resolution": Resolution.LIQUIDATION},
+        Verb.CANCEL: {**closed, "resolution": Resolution.RETRACTION},
+    }
+    state = {"state": STATE_AFTER[verb]} if verb in STATE_AFTER else {}
+    return {**state, **fixed.get(verb, {})}
+
+
+def entry(step: Step, actor: Actor) -> dict[str, Any]:
+    """The event of a step, as the append function takes it."""
+    move, after = step.move, step.after
+    event: dict[str, Any] = {
+        "account": move.account_id,
+        "call": after.pk if after else None,
+        "kind": move.verb.value,
+        "at": text(step.at),
+        "actor": actor.name,
+        "role": actor.role,
+    }
+    if move.reason:
+        event["reason"] = move.reason
+    if move.details:
+        event["details"] = move.details
+    if move.regime and not after:
+        event["regime"] = move.regime
+    if after is not None:
+        event["from"] = step.before.state if step.before else None
+        columns = MUTABLE if step.before else MUTABLE + IDENTITY
+        event["row"] = {column: text(getattr(after, column)) for column in columns}
+    return event
+
+
+def read(event: Event) -> dict[str, Any]:
+    """An event's body as a dict."""
+    body: dict[str, Any] = json.loads(event.body)
+    return body
+
+
+# --- SQL --------------------------------------------------------------------------------------------------
+
+
+def insert(steps: list[Step]) -> list[Step]:
+    """Insert the rows that steps bring into being; returns the steps that lost to an existing row."""
+    writers: dict[Verb, Callable[[list[Step]], list[Step]]] = {
+        Verb.ISSUE: _insert_calls,
+        Verb.WARN: _insert_warnings,
+        Verb.CLEAR: _clear_warnings,
+        Verb.CURE: _insert_cures,
+    }
+    lost: list[Step] = []
+    for verb, write in writers.items():
+        mine = [step for step in steps if step.move.verb == verb]
+        if mine:
+            lost += write(mine)
+    return lost
+
+
+def _insert_calls(steps: list[Step]) -> list[Step]:
+    columns = ("account_id", "seq", *MUTABLE, *IDENTITY)
+    records = [{column: text(getattr(step.after, column)) for column in columns} for step in steps]
+    ids = _insert(
+        "margin_margincall",
+        columns,
+        records,
+        conflict="(account_id, regime, deficiency_key) WHERE state IN ('issued', 'escalated')",
+        returning="account_id, id",
+    )
+    known = dict(ids)
+    for step in steps:
+        if step.after is not None:
+            step.after.pk = known.get(step.move.account_id)
+    return [step for step in steps if step.move.account_id not in known]
+
+
+def _insert_warnings(steps: list[Step]) -> list[Step]:
+    columns = ("account_id", "regime", "raised_at", "cleared_by", "assessment_id", "cover")
+    records = [
+        {
+            "account_id": step.move.account_id,
+            "regime": step.move.regime,
+            "raised_at": text(step.at),
+            "cleared_by": "",
+            "assessment_id": step.move.changes["assessment_id"],
+            "cover": text(step.move.changes["cover"]),
+        }
+        for step in steps
+    ]
+    made = _insert(
+        "margin_warning",
+        columns,
+        records,
+        conflict="(account_id, regime) WHERE cleared_at IS NULL",
+        returning="account_id, id",
+    )
+    return [step for step in steps if step.move.account_id not in dict(made)]
+
+
+def _clear_warnings(steps: list[Step]) -> list[Step]:
+    records = [
+        {
+            "account_id": step.move.account_id,
+            "regime": step.move.regime,
+            "cleared_at": text(step.at),
+            "cleared_by": step.move.reason,
+        }
+        for step in steps
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE margin_warning w SET cleared_at = r.cleared_at, cleared_by = r.cleared_by
+            FROM jsonb_populate_recordset(NULL::margin_warning, %s::jsonb) r
+            WHERE w.account_id = r.account_id AND w.regime = r.regime AND w.cleared_at IS NULL
+            RETURNING w.account_id
+            """,
+            [json.dumps(records)],
+        )
+        cleared = {row[0] for row in cursor.fetchall()}
+    return [step for step in steps if step.move.account_id not in cleared]
+
+
+def _insert_cures(steps: list[Step]) -> list[Step]:
+    columns = ("call_id", "kind", "movement_id", "fill_id", "release", "seq", "applied_at")
+    records = [
+        {
+            "call_id": step.move.call_id,
+            "kind": step.move.details["source"],
+            "movement_id": step.move.details.get("movement"),
+            "fill_id": step.move.details.get("fill"),
+            "release": step.move.details["release"],
+            "seq": step.seq,
+            "applied_at": text(step.at),
+        }
+        for step in steps
+    ]
+    made = _insert("margin_cure", columns, records, conflict="", returning="call_id, id")
+    return [step for step in steps if step.move.call_id not in dict(made)]
+
+
+def _insert(
+    table: str, columns: tuple[str, ...], records: list[dict[str, Any]], *, conflict: str, returning: str
+) -> list[tuple[int, int]]:
+    names = ", ".join(columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({names})"  # noqa: S608 - names of ours, values as parameters
+            f" SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
+            f" ON CONFLICT {conflict} DO NOTHING RETURNING {returning}",
+            [json.dumps(records)],
+        )
+        made: list[tuple[int, int]] = cursor.fetchall()
+    return made
+
+
+def update(steps: list[Step]) -> None:
+    """Write the call rows that steps changed. Their accounts are locked, so every row is there."""
+    changed = [step for step in steps if step.before is not None and step.before.is_open and step.after is not None]
+    if not changed:
+        return
+    columns = ("seq", *MUTABLE)
+    records = [
+        {"id": step.after.pk, **{column: text(getattr(step.after, column)) for column in columns}}
+        for step in changed
+        if step.after is not None
+    ]
+    assignments = ", ".join(f"{column} = r.{column}" for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE margin_margincall c SET {assignments}"  # noqa: S608 - names of ours, values as parameters
+            " FROM jsonb_populate_recordset(NULL::margin_margincall, %s::jsonb) r WHERE c.id = r.id",
+            [json.dumps(records)],
+        )
+        if cursor.rowcount != len(changed):
+            raise RuntimeError(f"{cursor.rowcount} of {len(changed)} call rows were written; everything is undone")
