@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 ('due_at', models.DateTimeField()),
                 ('original_due_at', models.DateTimeField()),
                 ('due_basis', models.CharField(max_length=200)),
+                ('notified_at', models.DateTimeField(blank=True, help_text='First provable attempt to tell the client', null=True)),
                 ('provisionally_met_at', models.DateTimeField(blank=True, null=True)),
                 ('escalated_at', models.DateTimeField(blank=True, null=True)),
                 ('escalation_cause', models.CharField(blank=True, choices=[('deadline', 'deadline'), ('severity', 'severity'), ('undeliverable', 'undeliverable'), ('person', 'person')], max_length=16)),

@@ -168,8 +168,9 @@ BEGIN
     END IF;
     told := event.body::jsonb -> 'row';
     IF told IS NULL
-       OR NOT told ?& ARRAY['state', 'amount_called', 'amount_outstanding', 'tolerance', 'due_at', 'escalated_at',
-                            'escalation_cause', 'escalation_level', 'provisionally_met_at', 'closed_at', 'resolution']
+       OR NOT told ?& ARRAY['state', 'amount_called', 'amount_outstanding', 'tolerance', 'due_at', 'due_basis', 'notified_at',
+                            'provisionally_met_at', 'escalated_at', 'escalation_cause', 'escalation_level',
+                            'closed_at', 'resolution']
        OR jsonb_populate_record(NEW, told) IS DISTINCT FROM NEW THEN
         RAISE EXCEPTION 'call % does not say what its event % says', NEW.id, event.seq
             USING ERRCODE = 'restrict_violation';

@@ -17,7 +17,8 @@ SELECT account_id, 'exchange', '', 'issued', 99, policy_version_id, currency, 5,
     original_due_at, '', '', 0, '' FROM margin_margincall
 """
 INSERT_EVENT = """
-INSERT INTO margin_event (id, account_id, seq, call_id, kind, at, recorded_at, transaction_id, body, previous_hash, hash)
+INSERT INTO margin_event
+    (id, account_id, seq, call_id, kind, at, recorded_at, transaction_id, body, previous_hash, hash)
 SELECT 99, account_id, seq + 1, call_id, kind, at, now(), pg_current_xact_id()::text::bigint, body, hash, hash
 FROM margin_event
 """
@@ -30,7 +31,8 @@ ATTACKS = {
     "forget a chain": "DELETE FROM margin_chain",
     "empty the chains": "TRUNCATE margin_chain",
     "meet a call": "UPDATE margin_margincall SET state = 'met', closed_at = now(), resolution = 'cash'",
-    "liquidate a call": "UPDATE margin_margincall SET state = 'liquidated', closed_at = now(), resolution = 'liquidation',"
+    "liquidate a call": "UPDATE margin_margincall SET state = 'liquidated', closed_at = now(),"
+    " resolution = 'liquidation',"
     " escalated_at = now(), escalation_cause = 'person'",
     "lower an amount": "UPDATE margin_margincall SET amount_outstanding = 1",
     "reuse the old event": "UPDATE margin_margincall SET amount_outstanding = 1, seq = seq + 1",
