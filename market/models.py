@@ -43,12 +43,23 @@ class Session(models.Model):
     on = models.DateField()
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField()
+    break_starts_at = models.DateTimeField(null=True, blank=True, help_text="Lunch break; empty: none")
+    break_ends_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("calendar", "on")
         constraints = (
             models.UniqueConstraint(fields=("calendar", "on"), name="session_is_one_per_calendar_and_day"),
             models.CheckConstraint(condition=Q(closes_at__gt=F("opens_at")), name="session_closes_after_it_opens"),
+            models.CheckConstraint(
+                condition=Q(break_starts_at=None, break_ends_at=None)
+                | Q(
+                    break_starts_at__gt=F("opens_at"),
+                    break_ends_at__gt=F("break_starts_at"),
+                    closes_at__gt=F("break_ends_at"),
+                ),
+                name="session_break_lies_inside_it",
+            ),
         )
 
     def __str__(self) -> str:
@@ -388,6 +399,10 @@ class CorporateAction(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, blank=True)
+    rejected_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    rejected_at = models.DateTimeField(null=True, blank=True)
     applied_at = models.DateTimeField(null=True, blank=True, help_text="When positions were adjusted")
     recorded_at = facts.recorded_at()
     transaction_id = facts.transaction_id()
@@ -407,8 +422,13 @@ class CorporateAction(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="symbol_change") | ~Q(new_symbol=""), name="symbol_change_has_a_new_symbol"
             ),
+            models.CheckConstraint(
+                condition=Q(approved_by=None) | Q(rejected_by=None), name="action_is_approved_or_rejected_not_both"
+            ),
             models.UniqueConstraint(
-                fields=("kind", "instrument", "effective_at"), name="action_is_one_per_kind_and_instant"
+                fields=("kind", "instrument", "effective_at"),
+                condition=Q(rejected_at=None),
+                name="action_is_one_per_kind_and_instant",
             ),
         )
 
