@@ -49,8 +49,12 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     user: SystemUser | None = None,
     directory: Path | None = None,
+    sockets: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start one child, its output appended to `log`; it receives `death_signal` when this process dies in any way."""
+    """Start one child, its output appended to `log`; it receives `death_signal` when this process dies in any way.
+
+    `sockets` are file descriptors that the child inherits, such as a port that is bound already.
+    """
     parent = os.getpid()
 
     def tie_to_parent() -> None:
@@ -67,6 +71,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             env=dict(os.environ if environment is None else environment),
             cwd=directory,
+            pass_fds=sockets,
             preexec_fn=tie_to_parent,  # noqa: PLW1509  single-threaded here, and the only way to set the signal
             # Ctrl-C reaches the whole foreground group; only the supervisor may answer it, in its own order.
             process_group=0,

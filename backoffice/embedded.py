@@ -61,16 +61,17 @@ class Broker:
 # --- PostgreSQL -------------------------------------------------------------------------------------
 
 
-def start_postgresql(folder: Path, *, log: Path, throw_away: bool = False) -> Cluster:
+def start_postgresql(folder: Path, *, log: Path, sockets: Path | None = None, throw_away: bool = False) -> Cluster:
     """Create the cluster in `folder` if it is empty, start it and wait until it answers.
 
+    `sockets` is the folder of an earlier `socket_folder`, so that a restart keeps its address.
     PostgreSQL itself recovers a cluster that was killed; one that is still shutting down is waited for.
     Raises RuntimeError with the log's last lines if it does not come up.
     """
     user = children.server_user()
     binaries = _reachable_binaries(_postgresql_binaries(), user)
     _own(folder, user)
-    sockets = _socket_folder(folder, user)
+    sockets = sockets or socket_folder(folder)
     if not (folder / "data" / "PG_VERSION").exists():
         _initialise(folder, binaries, user, sync=not throw_away)
     settings = [f"unix_socket_directories={sockets}", "listen_addresses=", "timezone=UTC", "max_connections=200"]
@@ -141,11 +142,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], binaries: Path, sockets:
 # --- Valkey -----------------------------------------------------------------------------------------
 
 
-def start_broker(folder: Path, *, log: Path, throw_away: bool = False) -> Broker:
+def start_broker(folder: Path, *, log: Path, sockets: Path | None = None, throw_away: bool = False) -> Broker:
     """Start Valkey with an append-only file and no eviction: a queued task survives a crash, none is thrown away."""
     user = children.server_user()
     _own(folder, user)
-    socket = _socket_folder(folder, user) / "valkey.sock"
+    socket = (sockets or socket_folder(folder)) / "valkey.sock"
     socket.unlink(missing_ok=True)
     options = {
         "port": "0",
@@ -215,12 +216,12 @@ def _own(folder: Path, user: children.SystemUser | None) -> None:
         shutil.chown(folder, user.uid, user.gid)
 
 
-def _socket_folder(folder: Path, user: children.SystemUser | None) -> Path:
-    """`folder` itself, or a private temporary folder when the socket's path would be too long for the kernel."""
-    if len(str(folder)) + len("/.s.PGSQL.5432.lock") <= LONGEST_SOCKET_PATH:
+def socket_folder(folder: Path) -> Path:
+    """`folder` itself, or a private temporary folder when its path is too long for the kernel or has odd letters."""
+    if len(str(folder)) + len("/.s.PGSQL.5432.lock") <= LONGEST_SOCKET_PATH and not set(str(folder)) & set(",\"' "):
         return folder
     short = Path(tempfile.mkdtemp(prefix="margin-desk-"))
-    _own(short, user)
+    _own(short, children.server_user())
     return short
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import dj_database_url
 import environ
+import structlog
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -18,6 +19,26 @@ SECRET_KEY = env.str("SECRET_KEY", default=DEMO_SECRET_KEY)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
+
+# --- the line to the browser ------------------------------------------------------------------------
+IN_PRODUCTION = ENVIRONMENT == "production"
+SECURE_SSL_REDIRECT = IN_PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^healthz", r"^readyz$", r"^metrics$"]  # asked by machines beside the house, in plain
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IN_PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IN_PRODUCTION
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IN_PRODUCTION
+SESSION_COOKIE_NAME = "__Host-desk" if IN_PRODUCTION else "desk"
+CSRF_COOKIE_NAME = "__Host-csrf" if IN_PRODUCTION else "csrf"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True  # the theme reads the token from the page, never from the cookie
+SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=10) * 3600
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+if env.bool("BEHIND_TLS_PROXY", default=False):  # the proxy must set or strip this header itself
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- applications -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -48,6 +69,7 @@ INSTALLED_APPS = [
     "backoffice",
 ]
 MIDDLEWARE = [
+    "backoffice.headers.security_headers",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -101,6 +123,36 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     }
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- logs: one line an event, JSON in production ------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "structlog.stdlib.ProcessorFormatter",
+            "processor": structlog.processors.JSONRenderer() if IN_PRODUCTION else structlog.dev.ConsoleRenderer(False),
+            "foreign_pre_chain": (
+                LOG_STAMPS := [
+                    structlog.contextvars.merge_contextvars,
+                    structlog.stdlib.add_logger_name,
+                    structlog.stdlib.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info,
+                ]
+            ),
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"django.server": {"handlers": ["console"], "propagate": False}},
+}
+structlog.configure(
+    processors=[structlog.stdlib.filter_by_level, *LOG_STAMPS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
 
 # --- people -----------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
