@@ -1,0 +1,204 @@
+"""Margin policies: published by one person, approved by another, in force from an instant, never edited.
+
+A policy's terms are JSON (docs/policy.schema.json): which sweep covers it, and per regime which instruments are
+measured by which methodology, when a call is due, what cures it, and how much is too little to call.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from margin import due, workflow
+from margin.actors import Actor
+from margin.calls import Refused
+from margin.engine import columns, methodologies, terms
+from margin.models import Policy, PolicyVersion
+
+SWEEPS = ("securities", "crypto")
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True)
+class RegimeTerms:
+    """One regime of a policy, as written in its JSON."""
+
+    regime: str
+    methodology: str
+    measure: str
+    kinds: tuple[str, ...]
+    terms: Mapping[str, Any]
+    clock: Mapping[str, Any]
+    at_or_beyond: bool = False
+    de_minimis: Decimal = Decimal(0)
+    tolerance: Decimal = Decimal(0)
+    watch_rate: Decimal | None = None
+    warning_rate: Decimal | None = None
+    clear_rate: Decimal = Decimal("1.02")
+    restore_rate: Decimal = ONE
+    severe_rate: Decimal | None = None
+    market_cures: bool = True
+    dwell_seconds: int = 0
+    increase_rate: Decimal = Decimal("0.05")
+    warns: bool = True
+    proposes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.regime not in [regime.value for regime in workflow.Regime]:
+            raise ValueError(f"regime {self.regime!r} is not one of {', '.join(workflow.Regime)}")
+        if self.clear_rate < ONE:
+            raise ValueError("clear_rate must be at least 1: a warning clears above the level that raised it")
+        if min(self.de_minimis, self.tolerance, self.increase_rate) < 0 or self.dwell_seconds < 0:
+            raise ValueError("de_minimis, tolerance, increase_rate and dwell_seconds must not be negative")
+
+    @property
+    def rule(self) -> workflow.Rule:
+        """The part that decides."""
+        return workflow.Rule(
+            de_minimis=self.de_minimis,
+            tolerance=self.tolerance,
+            increase_rate=self.increase_rate,
+            dwell=timedelta(seconds=self.dwell_seconds),
+            warns=self.warns,
+            proposes=self.proposes,
+        )
+
+
+@dataclass(frozen=True)
+class PolicyTerms:
+    """A policy version's JSON, read strictly."""
+
+    sweep: str
+    regimes: tuple[RegimeTerms, ...]
+    calendar: str = ""
+    zone: str = "UTC"
+    fee_rate: Decimal = Decimal(0)
+    plan_minutes: int = 15
+
+    def __post_init__(self) -> None:
+        if self.sweep not in SWEEPS:
+            raise ValueError(f"sweep {self.sweep!r} is not one of {', '.join(SWEEPS)}")
+        if not self.regimes:
+            raise ValueError("at least one regime is needed")
+        names = [regime.regime for regime in self.regimes]
+        if len(set(names)) != len(names):
+            raise ValueError("each regime may be stated once")
+        if not 0 <= self.fee_rate < ONE:
+            raise ValueError("fee_rate must be from 0 to below 1")
+        if self.plan_minutes <= 0:
+            raise ValueError("plan_minutes must be positive")
+
+    def regime(self, name: str) -> RegimeTerms:
+        return next(regime for regime in self.regimes if regime.regime == name)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A policy version ready for use: its terms, the engine's columns and the due-date rules by regime."""
+
+    version_id: int
+    terms: PolicyTerms
+    policy: columns.Policy
+    clocks: Mapping[str, due.Rule] = field(default_factory=dict)
+
+
+class BadTerms(ValueError):
+    """The terms are not a policy; the message names the key."""
+
+
+def parse(document: Any, *, code: str = "policy", version_id: int = 0) -> Reading:
+    """Read a policy's terms strictly. Raises BadTerms naming the key and what is wrong with it."""
+    try:
+        stated = terms.read(PolicyTerms, document)
+        clocks = {regime.regime: due.Rule.from_json(regime.clock) for regime in stated.regimes}
+        rules = tuple(_engine_rule(regime) for regime in stated.regimes)
+    except ValueError as error:
+        raise BadTerms(f"{code}: {error}") from None
+    return Reading(version_id, stated, columns.Policy(code, rules), clocks)
+
+
+def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
+    found = {module.CODE: module for module in methodologies.METHODOLOGIES}
+    if regime.methodology not in found:
+        raise ValueError(f"{regime.regime}.methodology: {regime.methodology!r} is not one of {', '.join(found)}")
+    module = found[regime.methodology]
+    return columns.RegimeRule(
+        regime=regime.regime,
+        methodology=regime.methodology,
+        measure=regime.measure,
+        terms=module.Terms.from_json(regime.terms),
+        kinds=regime.kinds,
+        at_or_beyond=regime.at_or_beyond,
+        de_minimis=regime.de_minimis,
+        watch_rate=regime.watch_rate,
+        warning_rate=regime.warning_rate,
+        restore_rate=regime.restore_rate,
+        severe_rate=regime.severe_rate,
+    )
+
+
+def read(version: PolicyVersion) -> Reading:
+    """The reading of a stored version; the latest ones are kept, because reading is slower than comparing."""
+    return _read(version.pk, str(version), json.dumps(version.terms, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _read(version_id: int, code: str, document: str) -> Reading:
+    return parse(json.loads(document), code=code, version_id=version_id)
+
+
+def publish(
+    code: str, *, terms: Mapping[str, Any], effective_at: datetime, at: datetime, actor: Actor, note: str = ""
+) -> PolicyVersion:
+    """Publish a new version of the policy `code`; it binds nobody until another person approves it."""
+    _require_risk(actor)
+    parse(terms, code=code)
+    with transaction.atomic():
+        policy, _ = Policy.objects.get_or_create(code=code, defaults={"name": code})
+        Policy.objects.select_for_update().get(pk=policy.pk)
+        latest = policy.versions.aggregate(latest=Max("number"))["latest"] or 0
+        return PolicyVersion.objects.create(
+            policy=policy,
+            number=latest + 1,
+            terms=terms,
+            note=note,
+            effective_at=effective_at,
+            published_by_id=actor.user_id,
+            published_at=at,
+        )
+
+
+def approve(version: PolicyVersion, *, at: datetime, actor: Actor) -> PolicyVersion:
+    """Approve a published version. The person who published it cannot."""
+    _require_risk(actor)
+    if actor.user_id == version.published_by_id:
+        raise Refused(f"{actor.name} published {version}; another person must approve it")
+    changed = PolicyVersion.objects.filter(pk=version.pk, approved_by=None).update(
+        approved_by_id=actor.user_id, approved_at=at
+    )
+    if not changed:
+        raise Refused(f"{version} is approved already")
+    version.refresh_from_db()
+    return version
+
+
+def _require_risk(actor: Actor) -> None:
+    if actor.role != "Risk" or actor.user_id is None:
+        raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not change policies; it takes Risk")
+
+
+def in_force(at: datetime) -> dict[str, PolicyVersion]:
+    """Policy code → the approved version in force at `at`: the latest effective, then the highest number."""
+    versions = (
+        PolicyVersion.objects.filter(approved_at__lte=at, effective_at__lte=at)
+        .select_related("policy")
+        .order_by("policy", "-effective_at", "-number")
+        .distinct("policy")
+    )
+    return {version.policy.code: version for version in versions}

@@ -1,0 +1,163 @@
+"""The prices and exchange rates one sweep goes by: gathered once, judged, stored as changes, found again for replay.
+
+A price that is missing, stale or quarantined is not a number here: it carries the reason instead (law 3).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from margin.models import Sweep, SweepPrice
+from market import calendars
+from market.models import HeldQuote
+
+FX_MAXIMUM_AGE = timedelta(days=5)  # a reference rate of Friday serves until Tuesday after a long weekend
+
+
+@dataclass(frozen=True)
+class Price:
+    """A mark with its origin, or why there is none to act on."""
+
+    mark: Decimal | None = None
+    as_of: datetime | None = None
+    source: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class PriceSet:
+    """What is known at one instant: a price per instrument (cash needs none) and exchange rates by pair."""
+
+    at: datetime
+    prices: Mapping[int, Price]
+    fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+
+
+# `known` limits what is seen to what one past transaction could see; empty: everything committed.
+LATEST_QUOTES = """
+SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source
+FROM market_instrument i
+LEFT JOIN market_quote q ON q.instrument_id = i.id
+WHERE i.kind <> 'cash' AND (i.ended_at IS NULL OR i.ended_at > %(at)s)
+"""
+PAST_QUOTES = """
+SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source
+FROM market_instrument i
+LEFT JOIN LATERAL (
+    SELECT f.mark, f.as_of, f.source FROM market_quotefact f
+    WHERE f.instrument_id = i.id AND f.as_of <= %(at)s AND f.recorded_at <= %(known_at)s
+    ORDER BY f.as_of DESC, f.id DESC LIMIT 1
+) q ON true
+WHERE i.kind <> 'cash' AND (i.ended_at IS NULL OR i.ended_at > %(at)s)
+"""
+LATEST_FX = """
+SELECT DISTINCT ON (base, quoted) base, quoted, value FROM market_fxrate
+WHERE as_of <= %(at)s AND as_of >= %(oldest)s AND recorded_at <= %(known_at)s
+ORDER BY base, quoted, as_of DESC, id DESC
+"""
+
+
+def gather(*, at: datetime, known_at: datetime | None = None) -> PriceSet:
+    """The prices to act on at `at`: the current quotes, or, given `known_at`, those recorded until then."""
+    ever = datetime.max.replace(tzinfo=UTC)
+    parameters = {"at": at, "known_at": known_at or ever, "oldest": at - FX_MAXIMUM_AGE}
+    with connection.cursor() as cursor:
+        cursor.execute(PAST_QUOTES if known_at else LATEST_QUOTES, parameters)
+        rows = cursor.fetchall()
+        cursor.execute(LATEST_FX, parameters)
+        fx = {(base, quoted): value for base, quoted, value in cursor.fetchall()}
+    held = _held(at, known_at)
+    prices = {
+        instrument: Price(mark, as_of, source or "", held.get(instrument, "") or refused)
+        for (instrument, _, _, mark, as_of, source), refused in zip(rows, _refusals(rows, at), strict=True)
+    }
+    return PriceSet(at, prices, fx)
+
+
+def _held(at: datetime, known_at: datetime | None) -> dict[int, str]:
+    """Instruments with a quote in quarantine that nobody has decided yet."""
+    quotes = HeldQuote.objects.filter(as_of__lte=at)
+    if known_at is None:
+        quotes = quotes.filter(state=HeldQuote.State.HELD)
+    else:
+        quotes = quotes.filter(recorded_at__lte=known_at).exclude(decided_at__lte=known_at)
+    return {
+        instrument: f"quarantined: {mark.normalize():f} from {source} waits for confirmation"
+        for instrument, mark, source in quotes.values_list("instrument", "mark", "source")
+    }
+
+
+def _refusals(rows: list[tuple[Any, ...]], at: datetime) -> list[str]:
+    """Why each row's quote cannot be used; '' where it can. Age is trading time on the instrument's calendar."""
+    refusals = ["no price" if row[3] is None else "" for row in rows]
+    by_calendar: dict[int | None, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        if row[3] is not None:
+            by_calendar[row[1]].append(place)
+    clocks = calendars.clocks() if by_calendar else {}
+    now = calendars.microseconds(at)
+    for calendar, places in by_calendar.items():
+        quoted = np.array([calendars.microseconds(rows[place][4]) for place in places], np.int64)
+        limits = np.array([rows[place][2] for place in places], np.int64)
+        try:
+            too_old = clocks[calendar].elapsed_seconds(quoted, now) > limits
+        except calendars.CalendarUnknown as error:
+            for place in places:
+                refusals[place] = str(error)
+            continue
+        for place in np.array(places)[too_old]:
+            refusals[place] = f"stale: last price of {rows[place][4]:%Y-%m-%d %H:%M} UTC"
+        for place in np.array(places)[quoted > now]:
+            refusals[place] = f"its price is from the future: {rows[place][4]:%Y-%m-%d %H:%M} UTC"
+    return refusals
+
+
+# --- a sweep's own prices ---------------------------------------------------------------------------------
+
+
+def store(sweep: Sweep, found: PriceSet) -> None:
+    """Store what differs from the sweep's predecessor. The caller holds the lock of the sweep's kind."""
+    before = _stored(sweep.previous) if sweep.previous else {}
+    changed = [
+        SweepPrice(sweep=sweep, instrument_id=instrument, **_columns(price))
+        for instrument, price in found.prices.items()
+        if before.get(instrument) != price
+    ]
+    gone = [
+        SweepPrice(sweep=sweep, instrument_id=instrument, **_columns(Price(refused="ended")))
+        for instrument, price in before.items()
+        if instrument not in found.prices and price.refused != "ended"
+    ]
+    SweepPrice.objects.bulk_create(changed + gone, batch_size=2000)
+    sweep.fx = [[base, quoted, format(rate, "f")] for (base, quoted), rate in sorted(found.fx.items())]
+
+
+def of(sweep: Sweep) -> PriceSet:
+    """The prices a sweep used, exactly."""
+    fx = {(base, quoted): Decimal(rate) for base, quoted, rate in sweep.fx}
+    return PriceSet(sweep.at, _stored(sweep), fx)
+
+
+def _columns(price: Price) -> dict[str, object]:
+    return {"mark": price.mark, "as_of": price.as_of, "source": price.source, "refused": price.refused}
+
+
+def _stored(sweep: Sweep) -> dict[int, Price]:
+    """Sweeps of a kind store their changes in the order of their ids, under a lock: the newest row per instrument."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT DISTINCT ON (p.instrument_id) p.instrument_id, p.mark, p.as_of, p.source, p.refused
+            FROM margin_sweepprice p JOIN margin_sweep s ON s.id = p.sweep_id
+            WHERE s.kind = %s AND s.id <= %s
+            ORDER BY p.instrument_id, p.sweep_id DESC
+            """,
+            [sweep.kind, sweep.pk],
+        )
+        return {row[0]: Price(*row[1:]) for row in cursor.fetchall()}
