@@ -268,7 +268,10 @@ class HeldQuote(QuoteColumns):
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
-    decided_source = models.CharField(max_length=32, blank=True, help_text="The second source that agreed")
+    decided_source = models.CharField(
+        max_length=32, blank=True, help_text="The source whose later quote agreed, or returned to normal"
+    )
+    decided_reason = models.CharField(max_length=200, blank=True, help_text="Why a person decided so")
     decided_at = models.DateTimeField(null=True, blank=True)
     recorded_at = facts.recorded_at()
     transaction_id = facts.transaction_id()
