@@ -1,0 +1,226 @@
+"""From rows to columns: the only way into the engine.
+
+`take` reads the accounts of a sweep (or any set of them) as they are, as they were at a past instant, or as one past
+transaction saw them. Positions come as one binary COPY and are decoded exactly.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+
+import numpy as np
+from django.db import connection, transaction
+
+from margin import policies
+from margin.engine import build, columns, kernels
+from margin.models import PolicyVersion
+from margin.prices import Price, PriceSet
+from market.models import Instrument
+
+HEADER_BYTES = 19
+SMALLEST_ROW_BYTES = 34  # field count, two keys, two numerics' lengths
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Which accounts: a range of ids, or the ids themselves; always open ones, governed by the given policies."""
+
+    first: int = 0
+    last: int = 2**62
+    ids: Sequence[int] | None = None
+
+    def condition(self, column: str) -> tuple[str, tuple[object, ...]]:
+        """SQL that `column` is among them, and its parameters."""
+        if self.ids is not None:
+            return f"{column} = ANY (%s)", (list(self.ids),)
+        return f"{column} BETWEEN %s AND %s", (self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Past:
+    """Positions as they were: effective until `at`, recorded until `known_at`, visible to a past transaction."""
+
+    at: datetime
+    known_at: datetime | None = None
+    visible: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The world frozen into columns, with what the columns came from."""
+
+    at: datetime
+    book: columns.Book
+    instruments: columns.Instruments
+    market: columns.Market
+    rules: columns.Rules
+    readings: tuple[policies.Reading, ...]
+    prices: PriceSet
+    visible: str
+
+    def reading(self, account_row: int) -> policies.Reading:
+        return self.readings[int(self.book.policy[account_row])]
+
+
+def take(
+    *,
+    prices: PriceSet,
+    in_force: Mapping[str, PolicyVersion],
+    accounts: Accounts,
+    past: Past | None = None,
+) -> Snapshot:
+    """Freeze the chosen accounts under the given prices and policies.
+
+    Accounts whose agreement has no policy here are left out: choose the policies of the sweep's kind. Everything is
+    read in one repeatable-read transaction, unless the caller is in a transaction already.
+    """
+    readings = tuple(policies.read(version) for version in in_force.values())
+    places = {code: place for place, code in enumerate(in_force)}
+    with _one_moment():
+        account_rows = _accounts(accounts, places, prices.at)
+        stream = _positions(accounts, past)
+        visible = _visible()
+    instruments = build.instruments(_instruments(prices.prices, prices.at), {row.currency for row in account_rows})
+    index = {code: place for place, code in enumerate(instruments.currencies)}
+    book = build.book_from_columns(
+        instruments,
+        accounts=np.array([row.id for row in account_rows], np.int64),
+        base=np.array([index[row.currency] for row in account_rows], np.int32),
+        policy=np.array([row.policy for row in account_rows], np.int32),
+        revision=np.array([row.revision for row in account_rows], np.int64),
+        positions=_decoded(stream),
+    )
+    return Snapshot(
+        at=prices.at,
+        book=book,
+        instruments=instruments,
+        market=columns.Market(on=prices.at.date(), fx=prices.fx),
+        rules=columns.Rules(tuple(reading.policy for reading in readings)),
+        readings=readings,
+        prices=prices,
+        visible=visible,
+    )
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    if connection.in_atomic_block:
+        yield
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
+def _visible() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_snapshot()::text")
+        return str(cursor.fetchone()[0])
+
+
+def _accounts(chosen: Accounts, places: Mapping[str, int], at: datetime) -> list[build.AccountRow]:
+    condition, parameters = chosen.condition("a.id")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.id, a.base_currency, a.agreement, coalesce(r.number, 0)"  # noqa: S608 - text of ours
+            " FROM accounts_account a LEFT JOIN accounts_revision r ON r.account_id = a.id"
+            f" WHERE {condition} AND a.agreement = ANY (%s) AND (a.closed_on IS NULL OR a.closed_on > %s)",
+            [*parameters, list(places), at.date()],
+        )
+        return [
+            build.AccountRow(account, currency, places[agreement], revision)
+            for account, currency, agreement, revision in cursor.fetchall()
+        ]
+
+
+def _positions(chosen: Accounts, past: Past | None) -> bytes:
+    condition, parameters = chosen.condition("account_id")
+    if past is None:
+        query = f"SELECT account_id, instrument_id, quantity, cost FROM accounts_position WHERE {condition}"  # noqa: S608
+    else:
+        query = (
+            "SELECT account_id, instrument_id, sum(change), (array_agg(cost ORDER BY id DESC))[1]"  # noqa: S608
+            f" FROM accounts_positionfact WHERE {condition} AND effective_at <= %s"
+            " AND (%s::timestamptz IS NULL OR recorded_at <= %s)"
+            " AND (%s = '' OR pg_visible_in_snapshot(transaction_id::text::xid8, nullif(%s, '')::pg_snapshot))"
+            " GROUP BY account_id, instrument_id"
+        )
+        parameters = (*parameters, past.at, past.known_at, past.known_at, past.visible, past.visible)
+    buffer = BytesIO()
+    with connection.cursor() as cursor:
+        statement = cursor.mogrify(query, parameters).decode()
+        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", buffer)
+    return buffer.getvalue()
+
+
+def _decoded(stream: bytes) -> build.Columns:
+    """Exact columns from a binary COPY of (account, instrument, quantity, cost); a bad number refuses its account."""
+    rows = kernels.rows()
+    capacity = max(1, (len(stream) - HEADER_BYTES) // SMALLEST_ROW_BYTES + 1)
+    account, instrument = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    mantissa = np.zeros((2, capacity), np.int64)
+    decimals, fault = np.zeros((2, capacity), np.int8), np.zeros((2, capacity), np.int8)
+    count, code = rows.decode(np.frombuffer(stream, np.uint8), account, instrument, mantissa, decimals, fault)
+    if code != rows.GOOD:
+        raise RuntimeError(f"the positions could not be read: row {count} of the COPY stream is damaged (code {code})")
+    refused = tuple(
+        (int(account[row]), f"instrument {int(instrument[row])}: its {name} cannot be held exactly")
+        for name, column, allowed in (("quantity", 0, rows.GOOD), ("cost", 1, rows.NULL))
+        for row in np.flatnonzero((fault[column, :count] != rows.GOOD) & (fault[column, :count] != allowed))
+    )
+    return build.Columns(
+        account=account[:count],
+        instrument=instrument[:count],
+        quantity=mantissa[0, :count],
+        decimals=decimals[0, :count],
+        cost=mantissa[1, :count],
+        cost_decimals=np.where(fault[1, :count] == rows.GOOD, decimals[1, :count], -1).astype(np.int8),
+        refused=refused,
+    )
+
+
+INSTRUMENT_COLUMNS = (
+    "id",
+    "code",
+    "kind",
+    "currency",
+    "price_divisor",
+    "multiplier",
+    "leverage",
+    "lot_size",
+    "margin_eligible",
+    "sector",
+    "debt_class",
+    "matures_on",
+    "minor_exponent",
+    "ended_at",
+)
+
+
+def _instruments(prices: Mapping[int, Price], at: datetime) -> list[build.InstrumentRow]:
+    rows = []
+    for stored in Instrument.objects.order_by("id").values_list(*INSTRUMENT_COLUMNS, named=True):
+        ended = f"ended {stored.ended_at:%Y-%m-%d}" if stored.ended_at and stored.ended_at <= at else ""
+        price = prices.get(stored.id, Price(refused=ended or "no price"))
+        rows.append(
+            build.InstrumentRow(
+                id=stored.id,
+                code=stored.code,
+                kind=stored.kind,
+                currency=stored.currency,
+                price=price.mark,
+                reason=ended or price.refused,
+                price_divisor=stored.price_divisor,
+                multiplier=stored.multiplier,
+                leverage=stored.leverage,
+                lot=stored.lot_size,
+                margin_eligible=stored.margin_eligible,
+                sector=stored.sector,
+                debt_class=stored.debt_class,
+                matures_on=stored.matures_on,
+                minor_exponent=stored.minor_exponent,
+            )
+        )
+    return rows
