@@ -132,7 +132,9 @@ LOGGING = {
     "formatters": {
         "line": {
             "()": "structlog.stdlib.ProcessorFormatter",
-            "processor": structlog.processors.JSONRenderer() if IN_PRODUCTION else structlog.dev.ConsoleRenderer(False),
+            "processor": structlog.processors.JSONRenderer()
+            if IN_PRODUCTION
+            else structlog.dev.ConsoleRenderer(colors=False),
             "foreign_pre_chain": (
                 LOG_STAMPS := [
                     structlog.contextvars.merge_contextvars,
@@ -170,6 +172,7 @@ AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=5)
 AXES_COOLOFF_TIME = env.float("LOGIN_LOCKOUT_HOURS", default=0.25)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False  # no banner in every command
 AXES_HTTP_RESPONSE_CODE = 429
 
 # --- language and time ------------------------------------------------------------------------------
@@ -220,7 +223,33 @@ ANYMAIL = env.json("ANYMAIL", default={})
 
 # --- API --------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["backoffice.keys.KeyAuthentication", "backoffice.keys.StaffSession"],
+    "DEFAULT_PERMISSION_CLASSES": ["backoffice.keys.Allowed"],
+    "DEFAULT_PARSER_CLASSES": ["backoffice.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "backoffice.api.lists.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["backoffice.api.lists.Filters", "backoffice.api.lists.Ordering"],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "backoffice.api.schema.Schema",
+    "EXCEPTION_HANDLER": "backoffice.api.problems.respond",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Margin Desk",
+    "DESCRIPTION": "Read everything; write quotes, positions, fills and cash movements. See docs/api.md.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "NoticeStateEnum": "notifications.models.Notice.State",
+        "PlanStateEnum": "margin.models.Plan.State",
+        "SweepStateEnum": "margin.models.Sweep.State",
+        "InstrumentKindEnum": "market.models.Kind",
+    },
 }
 
 # --- the firm ---------------------------------------------------------------------------------------

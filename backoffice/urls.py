@@ -1,7 +1,7 @@
 """Every address of the house."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from backoffice import health
@@ -13,4 +13,5 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     path("admin/", admin.site.urls),
+    path("api/", include("backoffice.api.urls")),
 ]

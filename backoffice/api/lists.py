@@ -1,0 +1,51 @@
+"""Pages, filters and order of lists. A parameter that means nothing is refused: a typo must not widen the answer."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import OrderingFilter
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+
+PAGING = ("page", "page_size", "ordering")
+
+
+class Pages(PageNumberPagination):
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get("page_size", str(self.page_size))
+        if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= self.max_page_size):
+            raise ValidationError({"page_size": [f"must be a whole number from 1 to {self.max_page_size}"]})
+        return int(text)
+
+
+class Filters(DjangoFilterBackend):
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        filterset = self.get_filterset_class(view, queryset)
+        known = {*PAGING, *(filterset.base_filters if filterset else ())} if view.action == "list" else set()
+        unknown = sorted(set(request.query_params) - known)
+        if unknown:
+            offered = ", ".join(sorted(known)) or "none"
+            raise ValidationError({name[:40]: [f"is no parameter here; there are: {offered}"] for name in unknown})
+        twice = [name for name, values in request.query_params.lists() if len(values) > 1 and name in PAGING]
+        if twice:
+            raise ValidationError({name: ["is given twice"] for name in twice})
+        return super().filter_queryset(request, queryset, view) if view.action == "list" else queryset
+
+
+class Ordering(OrderingFilter):
+    """Over the view's `ordering_fields` alone; the primary key breaks ties, so that no row is on two pages."""
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> list[str]:
+        given = [name.strip() for name in request.query_params.get("ordering", "").split(",") if name.strip()]
+        offered = tuple(view.ordering_fields)
+        for name in given:
+            if name.removeprefix("-") not in offered:
+                raise ValidationError({"ordering": [f"{name[:40]!a} is not one of {', '.join(offered)}"]})
+        ordering = given or list(view.ordering)
+        return ordering if {"pk", "-pk"} & set(ordering) else [*ordering, "pk"]

@@ -1,0 +1,49 @@
+"""Every address under /api/. The names (`api:calls-list`, `api:calls-detail`, …) stay as they are from here on."""
+
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.permissions import AllowAny
+from rest_framework.routers import DefaultRouter
+
+from accounts import api as accounts
+from backoffice.api import problems
+from backoffice.api.writing import guarded
+from margin import api as margin
+from market import api as market
+from notifications import api as notifications
+
+app_name = "api"
+
+
+class Router(DefaultRouter):
+    include_format_suffixes = False
+
+
+router = Router()
+for name, rows in {
+    "clients": accounts.Clients,
+    "accounts": accounts.Accounts,
+    "positions": guarded(accounts.Positions),
+    "fills": guarded(accounts.Fills),
+    "cash-movements": guarded(accounts.CashMovements),
+    "instruments": market.Instruments,
+    "quotes": guarded(market.Quotes),
+    "policies": margin.Policies,
+    "sweeps": margin.Sweeps,
+    "assessments": margin.Assessments,
+    "calls": margin.Calls,
+    "events": margin.Events,
+    "plans": margin.Plans,
+    "notices": notifications.Notices,
+}.items():
+    router.register(name, rows, basename=name)
+
+public = {"authentication_classes": [], "permission_classes": [AllowAny]}
+urlpatterns = [
+    path("v1/", include(router.urls)),
+    path("schema", SpectacularAPIView.as_view(**public), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema", **public), name="docs"),
+    path("docs/", RedirectView.as_view(pattern_name="api:docs")),
+    re_path(r"^(?P<rest>.*)$", problems.not_found, name="not-found"),
+]

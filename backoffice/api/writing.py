@@ -1,0 +1,22 @@
+"""A room's POST, guarded by the hall: only for the key's own sources, and once per Idempotency-Key."""
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from backoffice import idempotency, keys
+
+
+def guarded(rows: type[ReadOnlyModelViewSet[Any]]) -> type[ReadOnlyModelViewSet[Any]]:
+    """The same viewset; its `create` runs in one transaction with the reply that is kept for repeats."""
+
+    if not hasattr(rows, "create"):
+        return rows
+
+    def create(view: Any, request: Request) -> Response:
+        keys.require_sources(request.auth, view.write_scope, request.data)
+        return idempotency.once(request, lambda: rows.create(view, request))  # type: ignore[attr-defined]
+
+    return type(rows.__name__, (rows,), {"create": create, "__doc__": rows.__doc__, "__module__": rows.__module__})
