@@ -25,7 +25,7 @@ from typing import IO, NoReturn
 import environ
 import psycopg2
 
-from backoffice import children, database, embedded, smoke, supervision
+from backoffice import children, database, embedded, grants, smoke, supervision
 from backoffice.terminal import Refusal, say, step, tail
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -73,7 +73,8 @@ class House:
         self._open_mail()
         kernels = self._manage("warm_kernels", owner=False)
         self._finish(self._manage("migrate", "--no-input"), "Migrating the database")
-        self._finish(self._manage("grant_roles"), "Granting the application role its rights")
+        with step("Granting the application role its rights"), database.connected(self.access.owner_url) as connection:
+            grants.grant(connection, application_role=self.access.application_role)
         self._write_environment()
         if self.is_demo and not self._ask("SELECT EXISTS (SELECT 1 FROM accounts_client)"):
             self._finish(self._manage("demo", owner=False), "Loading the demonstration house")

@@ -1,0 +1,117 @@
+"""Production refuses unsafe settings, each with its own sentence; the demonstration runs with them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from backoffice import checks
+
+ROOT = Path(__file__).parents[2]
+SAFE = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": "a-long-and-random-value-nobody-else-has-0123456789-abcdefghij",
+    "DEBUG": False,
+    "ALLOWED_HOSTS": ["desk.broker.example"],
+    "SITE_URL": "https://desk.broker.example",
+    "CELERY_BROKER_URL": "rediss://broker.broker.example:6380/0",
+    "EMAIL_BACKEND": "anymail.backends.mailgun.EmailBackend",
+    "ANYMAIL": {"WEBHOOK_SECRET": "user:password"},
+}
+
+
+@pytest.fixture
+def production(settings):
+    for name, value in SAFE.items():
+        setattr(settings, name, value)
+    return settings
+
+
+def ids() -> list[str]:
+    return [message.id for message in checks.the_database_is_postgresql() + checks.production_is_safe()]
+
+
+def test_a_careful_production_passes(production):
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SECRET_KEY", "demo-only-key-that-production-refuses-to-start-with-0123456789", "margin.E001"),
+        ("DEBUG", True, "margin.E002"),
+        ("ALLOWED_HOSTS", ["*"], "margin.E003"),
+        ("ALLOWED_HOSTS", [], "margin.E003"),
+        ("DATABASES", {"default": {"ENGINE": "django.db.backends.sqlite3"}}, "margin.E004"),
+        ("ANYMAIL", {}, "margin.E006"),
+        ("SITE_URL", "http://desk.broker.example", "margin.E007"),
+        ("CELERY_BROKER_URL", "redis://broker.broker.example:6379/0", "margin.E008"),
+        ("CELERY_BROKER_URL", "amqp://guest@10.0.0.7//", "margin.E008"),
+    ],
+)
+def test_production_refuses(production, name, value, expected):
+    setattr(production, name, value)
+    assert ids() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CELERY_BROKER_URL", "redis+socket:///run/valkey.sock"),
+        ("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0"),
+        ("CELERY_BROKER_URL", "amqps://user@10.0.0.7//"),
+        ("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend"),
+    ],
+)
+def test_production_accepts(production, name, value):
+    setattr(production, name, value)
+    production.ANYMAIL = {} if name == "EMAIL_BACKEND" else production.ANYMAIL
+    assert ids() == []
+
+
+def test_the_demonstration_is_not_held_to_production_values(settings):
+    settings.ENVIRONMENT, settings.DEBUG, settings.SITE_URL = "demo", True, "http://127.0.0.1:8000"
+    assert ids() == []
+
+
+def test_the_owner_of_the_tables_is_warned_about(committed_db):
+    found = checks.the_application_role_is_humble(databases=["default"])
+    assert [message.id for message in found] == ["margin.W001"]
+
+
+def test_the_application_role_is_humble(django_as_application):
+    assert checks.the_application_role_is_humble(databases=["default"]) == []
+
+
+def test_a_superuser_is_refused(committed_db, superuser, settings):
+    with superuser() as administrator:
+        user = administrator.info.user
+    default = settings.DATABASES["default"]
+    before = default["USER"], default["PASSWORD"]
+    connection.close()
+    default["USER"], default["PASSWORD"] = user, administrator.info.password
+    try:
+        assert [message.id for message in checks.the_application_role_is_humble(databases=["default"])] == [
+            "margin.E005"
+        ]
+    finally:
+        connection.close()
+        default["USER"], default["PASSWORD"] = before
+
+
+def test_the_refusal_names_every_fault_and_what_to_do(production):
+    production.DEBUG, production.SITE_URL = True, "http://desk"
+    with pytest.raises(ImproperlyConfigured, match=r"margin\.E002.*Set DEBUG=false\..*margin\.E007"):
+        checks.refuse_unsafe()
+
+
+def test_the_web_server_does_not_start_in_production_with_the_demonstration_key():
+    environment = {**os.environ, "MARGIN_ENVIRONMENT": "production", "DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    command = [sys.executable, "-c", "import backoffice.wsgi"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "margin.E001" in ended.stderr.splitlines()[-1]
