@@ -254,6 +254,11 @@ SPECTACULAR_SETTINGS = {
 
 # --- the firm ---------------------------------------------------------------------------------------
 FIRM_NAME = env.str("FIRM_NAME", default="Margin Desk Demonstration House")
+# Printed on every notice to a client.
+FIRM_ADDRESS = env.str("FIRM_ADDRESS", default="1 Demonstration Square, New York, NY")
+FIRM_EMAIL = env.str("FIRM_EMAIL", default="margin@margin-desk.example")
+FIRM_PHONE = env.str("FIRM_PHONE", default="+1 212 555 0100")
+FIRM_HOURS = env.str("FIRM_HOURS", default="Monday to Friday, 08:00 to 18:00 New York time")
 
 # --- change history of reference data (call history is margin.Event, not this) -------------------------
 import pghistory  # noqa: E402 - needs nothing above; kept beside what it configures
