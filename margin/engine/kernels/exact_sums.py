@@ -1,6 +1,6 @@
 """Exact sums: 64-bit quantities times 64-bit unit amounts, added in 128 bits.
 
-A lane is a signed 128-bit integer held as (hi int64, lo uint64), at one decimal scale for the whole call. A term that
+A lane is a signed 128-bit integer held as (hi int64, lo uint64), at a decimal scale of its segment. A term that
 would not fit marks its segment WIDE and is left out; the caller then sums that segment with Python integers. So a
 result never depends on the order of rows, on shards or on threads.
 """
@@ -77,7 +77,7 @@ def _or_remaining_flags(segment, offsets, instrument, flags, marks, row):
         _input(types.int64, 3),
         _input(types.int8),
         _input(types.uint8),
-        types.int64,
+        _input(types.int64),
         types.int64[:, ::1],
         types.uint64[:, ::1],
         types.uint8[::1],
@@ -85,11 +85,11 @@ def _or_remaining_flags(segment, offsets, instrument, flags, marks, row):
     cache=True,
     nogil=True,
 )
-def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_decimals, flags, scale, hi, lo, marks):
+def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_decimals, flags, scales, hi, lo, marks):
     """Per chosen segment and lane: sum of |quantity| × units[instrument, side, lane], side 0 long, 1 short.
 
-    `segments` are indices into `offsets` (CSR over positions). Lanes come out at `scale` decimals. `marks` collects
-    the flags of the instruments met, and WIDE.
+    `segments` are indices into `offsets` (CSR over positions). Lanes come out at `scales[row]` decimals. `marks`
+    collects the flags of the instruments met, and WIDE.
     """
     lanes = units.shape[2]
     for row in range(segments.size):
@@ -100,7 +100,7 @@ def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_dec
             held = quantity[p]
             side = 1 if held < 0 else 0
             size = uint64(-held) if held < 0 else uint64(held)
-            shift = scale - decimals[p] - unit_decimals[i]
+            shift = scales[row] - decimals[p] - unit_decimals[i]
             if shift < 0 or shift >= 20:
                 mark |= WIDE_MARK
                 continue
@@ -129,7 +129,7 @@ def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_dec
         _input(types.int64),
         _input(types.int8),
         _input(types.boolean),
-        types.int64,
+        _input(types.int64),
         types.int64[:, ::1],
         types.uint64[:, ::1],
         types.uint8[::1],
@@ -138,7 +138,7 @@ def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_dec
     cache=True,
     nogil=True,
 )
-def sum_costs(segments, offsets, instrument, quantity, cost, cost_decimals, counts, scale, hi, lo, marks, unknown):
+def sum_costs(segments, offsets, instrument, quantity, cost, cost_decimals, counts, scales, hi, lo, marks, unknown):
     """Per chosen segment: what its long positions in the instruments that count have cost, in lane 0.
 
     A cost with decimals -1 is unknown; it adds nothing and sets `unknown`.
@@ -151,8 +151,8 @@ def sum_costs(segments, offsets, instrument, quantity, cost, cost_decimals, coun
                 unknown[row] = True
                 continue
             paid = cost[p]
-            shift = scale - cost_decimals[p]
-            if shift >= 20:
+            shift = scales[row] - cost_decimals[p]
+            if shift < 0 or shift >= 20:
                 marks[row] |= WIDE_MARK
                 break
             hi_term, lo_term, fits = _term(uint64(-paid) if paid < 0 else uint64(paid), uint64(1), POWERS[shift])
@@ -162,12 +162,12 @@ def sum_costs(segments, offsets, instrument, quantity, cost, cost_decimals, coun
 
 
 @njit(
-    types.void(_input(types.int64, 2), _input(types.uint64, 2), types.float64, types.float64[:, ::1]),
+    types.void(_input(types.int64, 2), _input(types.uint64, 2), _input(types.float64), types.float64[:, ::1]),
     cache=True,
     nogil=True,
 )
-def to_floats(hi, lo, divisor, out):
-    """Lanes ÷ divisor as float64, each within 4 ulp of its own value: the magnitude is taken before rounding."""
+def to_floats(hi, lo, divisors, out):
+    """Lanes ÷ divisors[row] as float64, each within 4 ulp of its own value: the magnitude is taken before rounding."""
     for row in range(hi.shape[0]):
         for lane in range(hi.shape[1]):
             high = uint64(hi[row, lane])
@@ -176,5 +176,5 @@ def to_floats(hi, lo, divisor, out):
             if negative:
                 low = ~low + uint64(1)
                 high = ~high + (uint64(1) if low == uint64(0) else uint64(0))
-            value = (np.float64(high) * 18446744073709551616.0 + np.float64(low)) / divisor
+            value = (np.float64(high) * 18446744073709551616.0 + np.float64(low)) / divisors[row]
             out[row, lane] = -value if negative else value

@@ -1,0 +1,82 @@
+"""The methodologies, listed in one tuple. Adding one: docs/adding_a_methodology.md.
+
+A methodology works at two grains. `units` sees every instrument at once and says what one unit held long or short adds
+to each lane. The engine sums the lanes per account, exactly. `levels` sees every account's sums at once and says what
+the account must hold. Neither ever loops over accounts, reads a clock or knows where the columns came from.
+"""
+
+from typing import Any, Protocol
+
+from margin.engine.columns import KINDS, Instruments, Market, RegimeRule
+from margin.engine.exact import ONE
+from margin.engine.measures import Levels, Totals, Units
+from margin.engine.methodologies import loan, reg_t
+
+
+class Methodology(Protocol):
+    """What a module in METHODOLOGIES offers."""
+
+    @property
+    def CODE(self) -> str: ...  # noqa: N802  a module constant
+
+    @property
+    def MEASURES(self) -> tuple[str, ...]: ...  # noqa: N802
+
+    @property
+    def KINDS(self) -> frozenset[str]: ...  # noqa: N802
+
+    @property
+    def Terms(self) -> type[Any]: ...  # noqa: N802  a frozen dataclass with from_json
+
+    def units(self, instruments: Instruments, market: Market, measure: str, terms: Any) -> Units: ...
+
+    def levels(self, totals: Totals, measure: str, terms: Any) -> Levels: ...
+
+    def currency(self, measure: str, terms: Any) -> str: ...
+
+
+METHODOLOGIES: tuple[Methodology, ...] = (reg_t, loan)
+
+
+def by_code(code: str) -> Methodology:
+    """The methodology of that code; ValueError naming the known ones."""
+    for methodology in METHODOLOGIES:
+        if code == methodology.CODE:
+            return methodology
+    known = ", ".join(methodology.CODE for methodology in METHODOLOGIES)
+    raise ValueError(f"There is no methodology {code!r}; known: {known}")
+
+
+def check(rule: RegimeRule) -> None:
+    """Raise ValueError, saying what to change, unless the rule can be computed."""
+    methodology = by_code(rule.methodology)
+    where = f"Regime {rule.regime}"
+    if rule.measure not in methodology.MEASURES:
+        raise ValueError(
+            f"{where}: {rule.methodology} measures {', '.join(methodology.MEASURES)}, not {rule.measure!r}"
+        )
+    if not isinstance(rule.terms, methodology.Terms):
+        raise ValueError(f"{where}: terms must be {rule.methodology}'s Terms, not {type(rule.terms).__name__}")
+    unknown = set(rule.kinds) - set(KINDS)
+    if unknown:
+        raise ValueError(f"{where}: unknown kinds {', '.join(sorted(unknown))}")
+    beyond = set(rule.kinds) - methodology.KINDS
+    if beyond:
+        raise ValueError(f"{where}: {rule.methodology} has no rule for {', '.join(sorted(beyond))}")
+    _check_rates(rule, where)
+
+
+def _check_rates(rule: RegimeRule, where: str) -> None:
+    if rule.de_minimis < 0:
+        raise ValueError(f"{where}: de_minimis must not be negative")
+    if rule.restore_rate < 1:
+        raise ValueError(f"{where}: restore_rate must be 1 or more, or the cure would leave a deficit")
+    if rule.warning_rate is not None and rule.warning_rate < 1:
+        raise ValueError(f"{where}: warning_rate must be 1 or more, or the warning would follow the call")
+    if rule.watch_rate is not None and rule.watch_rate < (rule.warning_rate or ONE):
+        raise ValueError(f"{where}: watch_rate must not be below warning_rate")
+    if rule.severe_rate is not None and not 0 <= rule.severe_rate <= 1:
+        raise ValueError(f"{where}: severe_rate must be from 0 to 1, or it would precede the call")
+    has_own_ladder = by_code(rule.methodology).CODE == loan.CODE
+    if rule.at_or_beyond and rule.restore_rate == 1 and not has_own_ladder:
+        raise ValueError(f"{where}: at_or_beyond needs a restore_rate above 1, or a call could ask for nothing")

@@ -1,0 +1,102 @@
+"""List charges: who, why and how much, for chosen accounts. Their sums are the requirements, exactly (law 4).
+
+Charges are computed from positions with Decimals of any size; the sweep's 128-bit sums never enter, so comparing the
+two is a check of both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from margin.engine import build, sums
+from margin.engine.columns import Array, Book, Charges, Instruments, Market, Rules, Status
+from margin.engine.exact import exactly
+from margin.engine.levels import classify, thresholds
+from margin.engine.measures import Levels, UnitCharge
+from margin.engine.methodologies import by_code
+
+ACCOUNT = -1  # in place of a position: the charge is on the whole account
+
+
+@dataclass(frozen=True)
+class Line:
+    """One charge before it becomes a row: `local` is in the instrument's currency, `amount` in the base currency."""
+
+    position: int
+    code: str
+    branch: str
+    local: Decimal
+    fx: Decimal
+    amount: Decimal
+    unit: UnitCharge | None
+
+
+def list_charges(book: Book, instruments: Instruments, market: Market, rules: Rules, account_rows: Array) -> Charges:
+    """The charges of the chosen accounts, by account, regime and position. Unpriced accounts have none."""
+    rows: list[tuple[int, int, Line]] = []
+    for index, policy in enumerate(rules.policies):
+        chosen = np.asarray(account_rows, np.int64)
+        chosen = chosen[book.policy[chosen] == index]
+        part = build.take(book, chosen)
+        of_policy = sums.of_policy(part, instruments, market, policy, np.arange(len(chosen)))
+        positions = build.runs(book.offsets, chosen)
+        for regime in range(len(policy.regimes)):
+            for k, line in lines(of_policy, regime):
+                at = ACCOUNT if line.position == ACCOUNT else int(positions[line.position])
+                rows.append((int(chosen[k]), regime, Line(at, *list(vars(line).values())[1:])))
+    rows.sort(key=lambda row: (row[0], row[1]))
+    return Charges(
+        account=np.array([account for account, _, _ in rows], np.int64),
+        regime=np.array([regime for _, regime, _ in rows], np.int16),
+        position=np.array([line.position for _, _, line in rows], np.int64),
+        code=_objects([line.code for _, _, line in rows]),
+        branch=_objects([line.branch for _, _, line in rows]),
+        amount=_objects([line.amount for _, _, line in rows]),
+    )
+
+
+def lines(of_policy: sums.PolicySums, regime: int) -> Iterator[tuple[int, Line]]:
+    """(account, charge) of all priced accounts of a policy in one regime; `position` is a row of the policy's book."""
+    priced = np.flatnonzero(~of_policy.unpriced)
+    with exactly():
+        rule = of_policy.policy.regimes[regime]
+        levels = levels_of(of_policy, regime, priced)
+        status = classify(levels, thresholds(levels, rule, Decimal), rule, Decimal)
+        for k, account in enumerate(priced):
+            if levels.applies[k] and status[k] != Status.UNPRICED:
+                yield from ((int(account), line) for line in _position_lines(of_policy, regime, int(account)))
+                yield from ((int(account), line) for line in _account_lines(levels, k))
+
+
+def levels_of(of_policy: sums.PolicySums, regime: int, accounts: Array) -> Levels:
+    """Exact levels of the chosen accounts. Call inside `exact.exactly()`."""
+    rule = of_policy.policy.regimes[regime]
+    return by_code(rule.methodology).levels(of_policy.exact(regime, accounts), rule.measure, rule.terms)
+
+
+def _position_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Iterator[Line]:
+    for segment in range(int(of_policy.first[account]), int(of_policy.first[account + 1])):
+        fx = of_policy.fx.exact(segment)
+        for position in of_policy.positions(segment):
+            quantity, i = of_policy.quantity(position), of_policy.instrument[position]
+            for charge in of_policy.units[regime].charges:
+                unit = charge.amount.short[i] if quantity < 0 else charge.amount.long[i]
+                if unit:
+                    branch = charge.branch.short[i] if quantity < 0 else charge.branch.long[i]
+                    local = abs(quantity) * unit
+                    yield Line(position, charge.code, branch, local, fx, local * fx, charge)
+
+
+def _account_lines(levels: Levels, k: int) -> Iterator[Line]:
+    for charge in levels.charges:
+        if charge.amount[k]:
+            amount = charge.amount[k]
+            yield Line(ACCOUNT, charge.code, charge.branch[k], amount, Decimal(1), amount, None)
+
+
+def _objects(values: list[object]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out

@@ -1,0 +1,220 @@
+"""What the engine sees and says: frozen columns, one-dimensional arrays side by side, one row per thing.
+
+Three grains: instruments (prices and terms, exact Decimals), positions (64-bit mantissas with their decimals) and
+accounts. Build them with `margin.engine.build`; nothing here computes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any
+
+from numpy.typing import NDArray
+
+from margin.engine.exact import ONE, ZERO, inverse
+
+Array = NDArray[Any]
+
+KINDS = (
+    "cash",
+    "equity",
+    "etf",
+    "bond",
+    "option",
+    "future",
+    "future_option",
+    "perpetual",
+    "crypto",
+    "otc",
+)
+CASH = KINDS.index("cash")
+
+
+class Status(IntEnum):
+    """How an account stands in a regime, from calm to grave. UNPRICED outranks all: no number is known."""
+
+    QUIET = 0
+    WATCH = 1  # nearer to a call than the policy's watch level
+    WARNING = 2  # at the warning level, or in a deficit the policy disregards
+    DEFICIT = 3  # below the requirement: a call
+    SEVERE = 4  # below the severe requirement too: liquidation level
+    UNPRICED = 5  # a price, a rate or a rule is missing: shown, never called, never cleared
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """n instruments. Object columns hold exact Decimals, strings or dates; a price that is not known is 0 and not
+    `priced`, with the reason beside it."""
+
+    ids: Array  # int64
+    codes: Array  # str
+    kind: Array  # int8, index into KINDS
+    currency: Array  # int32, index into `currencies`
+    price: Array  # Decimal per unit, in `currency`; bonds per 100 of principal
+    multiplier: Array  # Decimal, units of the underlying per contract
+    leverage: Array  # Decimal, absolute factor of a leveraged ETF or ETN
+    lot: Array  # Decimal, smallest quantity that can be traded
+    margin_eligible: Array  # bool
+    sector: Array  # str
+    debt_class: Array  # str
+    matures_on: Array  # date or None
+    priced: Array  # bool
+    unpriced_reason: Array  # str, '' when priced
+    currencies: tuple[str, ...]
+    minor_exponents: tuple[int | None, ...]  # decimals of each currency's smallest unit; None when not stated
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Array) -> "Instruments":
+        """The chosen instruments, in that order, with all currencies."""
+        whole = ("currencies", "minor_exponents")
+        return Instruments(
+            **{f.name: getattr(self, f.name) if f.name in whole else getattr(self, f.name)[rows] for f in fields(self)}
+        )
+
+    def minor_exponent(self, currency: int) -> int:
+        """Decimals of the currency's smallest unit; ValueError if no cash instrument states it."""
+        exponent = self.minor_exponents[currency]
+        if exponent is None:
+            code = self.currencies[currency]
+            raise ValueError(f"No minor unit is known for {code}: add a cash instrument in {code}")
+        return exponent
+
+
+@dataclass(frozen=True)
+class Book:
+    """m accounts and p positions, sorted by (account, currency, instrument id); zero quantities are left out.
+
+    A quantity is quantity / 10^decimals. Segments are the runs of one account and one currency, in which sums are
+    taken. `refused` names accounts with a number that cannot be held, with the reason: they are unpriced.
+    """
+
+    accounts: Array  # int64[m] ids
+    base: Array  # int32[m] index into the instruments' currencies
+    policy: Array  # int32[m] index into Rules.policies
+    revision: Array  # int64[m] the holdings' version that was read
+    offsets: Array  # int64[m + 1]
+    instrument: Array  # int32[p] row of Instruments
+    quantity: Array  # int64[p]
+    decimals: Array  # int8[p]
+    cost: Array  # int64[p] paid for what is held, in the instrument's currency
+    cost_decimals: Array  # int8[p], -1: cost unknown
+    account_segments: Array  # int64[m + 1]
+    segment_offsets: Array  # int64[s + 1]
+    segment_currency: Array  # int32[s]
+    refused: tuple[tuple[int, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.accounts)
+
+
+@dataclass(frozen=True)
+class Market:
+    """The day of the sweep and its exchange rates: fx[base, quoted] units of `quoted` for one of `base`."""
+
+    on: date
+    fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+
+    def rate(self, base: str, quoted: str) -> Decimal | None:
+        """The stated rate, else the inverse of the opposite one to 12 digits; None if neither is known."""
+        if base == quoted:
+            return ONE
+        stated = self.fx.get((base, quoted))
+        if stated is not None:
+            return stated
+        opposite = self.fx.get((quoted, base))
+        return None if opposite is None else inverse(opposite)
+
+
+@dataclass(frozen=True)
+class RegimeRule:
+    """How one regime of a policy measures an account: which kinds, by which methodology, and when it bites.
+
+    Rates multiply the requirement; a methodology with a ladder of its own (`loan`) ignores them.
+    """
+
+    regime: str
+    methodology: str  # CODE
+    measure: str  # one of the methodology's MEASURES
+    terms: Any  # instance of the methodology's Terms
+    kinds: tuple[str, ...]  # cash always belongs to the equity and need not be named
+    at_or_beyond: bool = False  # equality already breaches
+    de_minimis: Decimal = ZERO  # in base currency; a deficit up to this warns but does not call
+    watch_rate: Decimal | None = None
+    warning_rate: Decimal | None = None
+    restore_rate: Decimal = ONE
+    severe_rate: Decimal | None = None  # 0: equity below nothing
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy version's regimes, in the order in which they are shown."""
+
+    code: str
+    regimes: tuple[RegimeRule, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The policies that Book.policy points into."""
+
+    policies: tuple[Policy, ...]
+
+
+@dataclass(frozen=True)
+class Charges:
+    """What makes up the requirements of some accounts, one row per charge.
+
+    `amount` is exact, in the account's base currency; the amounts of one (account, regime) add up to its requirement.
+    """
+
+    account: Array  # int64 row of Book
+    regime: Array  # int16 index into the policy's regimes
+    position: Array  # int64 row of the positions, -1 for a charge on the whole account
+    code: Array  # str
+    branch: Array  # str, the rule's branch that binds
+    amount: Array  # Decimal
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One account in one regime, rounded once: requirements and amounts up, equity down. None when unpriced."""
+
+    account_id: int
+    regime: str
+    status: Status
+    currency: str
+    revision: int
+    equity: Decimal | None = None
+    requirement: Decimal | None = None
+    initial: Decimal | None = None
+    watch_requirement: Decimal | None = None
+    warning_requirement: Decimal | None = None
+    restore_requirement: Decimal | None = None
+    severe_requirement: Decimal | None = None
+    deficit: Decimal | None = None  # requirement - equity where positive
+    shortfall: Decimal | None = None  # restore requirement - equity where positive: what an open call still misses
+    amount: Decimal | None = None  # restore requirement - equity in a deficit, else 0: what a call asks
+    reasons: tuple[str, ...] = ()  # why it is unpriced
+
+
+__all__ = [
+    "CASH",
+    "KINDS",
+    "Array",
+    "Book",
+    "Charges",
+    "Figures",
+    "Instruments",
+    "Market",
+    "Policy",
+    "RegimeRule",
+    "Rules",
+    "Status",
+]

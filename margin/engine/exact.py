@@ -1,0 +1,74 @@
+"""Exact decimal arithmetic, and the only places where a figure is rounded.
+
+Inside the engine nothing is rounded: every operation runs in a context that raises rather than drop a digit. At the
+account, requirements and calls are rounded up, equity and releases down, once (FINRA and Regulation T print no
+rounding; the direction never favours a smaller requirement).
+"""
+
+from contextlib import AbstractContextManager
+from decimal import (
+    ROUND_CEILING,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    Clamped,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+from fractions import Fraction
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+_DIGITS = 400  # far beyond any product of database numbers, so Inexact is a bug and raises
+_EXACT = Context(prec=_DIGITS, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow, Clamped])
+_LOOSE = Context(prec=_DIGITS, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+
+def exactly() -> AbstractContextManager[Context]:
+    """A context in which decimal arithmetic is exact or raises `decimal.Inexact`."""
+    return localcontext(_EXACT)
+
+
+def round_up(amount: Decimal, exponent: int) -> Decimal:
+    """The least amount with `exponent` decimals that is not below: for requirements and calls."""
+    return _LOOSE.add(amount.quantize(ONE.scaleb(-exponent), ROUND_CEILING, _LOOSE), ZERO)  # never -0.00
+
+
+def round_down(amount: Decimal, exponent: int) -> Decimal:
+    """The greatest amount with `exponent` decimals that is not above: for equity and releases."""
+    return _LOOSE.add(amount.quantize(ONE.scaleb(-exponent), ROUND_FLOOR, _LOOSE), ZERO)
+
+
+def round_quotient_up(dividend: Decimal, divisor: Decimal, exponent: int) -> Decimal:
+    """dividend ÷ divisor rounded up to `exponent` decimals, from the exact fraction."""
+    fraction = Fraction(dividend) / Fraction(divisor) * 10**exponent
+    return Decimal(-(-fraction.numerator // fraction.denominator)).scaleb(-exponent, _LOOSE)
+
+
+def inverse(rate: Decimal, digits: int = 12) -> Decimal:
+    """1 ÷ rate to `digits` significant digits, half-even: a rate of its own, fixed once and used exactly."""
+    return Context(prec=digits, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation]).divide(ONE, rate)
+
+
+def scaled(amount: Decimal) -> tuple[int, int]:
+    """The amount as (mantissa, decimals) with the fewest decimals: amount = mantissa / 10^decimals.
+
+    Raises ValueError for NaN and infinity.
+    """
+    if not amount.is_finite():
+        raise ValueError(f"{amount} is not a finite number")
+    sign, digits, exponent = amount.normalize(_EXACT).as_tuple()
+    mantissa = int("".join(map(str, digits)))
+    if int(exponent) > 0:
+        mantissa, exponent = mantissa * 10 ** int(exponent), 0
+    return (-mantissa if sign else mantissa), -int(exponent)
+
+
+def plain(amount: Decimal) -> str:
+    """The amount in digits without an exponent and without trailing zeros: '0.25', '1200', '-3.5'."""
+    mantissa, decimals = scaled(amount)
+    return f"{Decimal(mantissa).scaleb(-decimals, _LOOSE):f}"

@@ -1,0 +1,160 @@
+"""Explain one account: a tree of plain values, JSON-able, in which every figure adds up and every charge is a sentence.
+
+Amounts are strings of exact digits. Only the lines named "rounded" are rounded, and the tree says so.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from margin.engine import build, charges, sums
+from margin.engine.columns import Array, Book, Instruments, Market, RegimeRule, Rules, Status
+from margin.engine.exact import ZERO, exactly, plain, round_down, round_up
+from margin.engine.levels import Thresholds, classify, thresholds
+from margin.engine.measures import Levels, Sentence
+
+Tree = dict[str, Any]
+_ROUNDING = "Exact until here; then once, to {exponent} decimals: requirement and amount called up, equity down."
+
+
+def explain(book: Book, instruments: Instruments, market: Market, rules: Rules, account_row: int) -> Tree:
+    """The whole calculation of one account. An unpriced account has reasons and no numbers."""
+    part = build.take(book, np.array([account_row]))
+    policy = rules.policies[int(part.policy[0])]
+    of_policy = sums.of_policy(part, instruments, market, policy, np.array([0]))
+    base = int(part.base[0])
+    tree: Tree = {
+        "account": int(part.accounts[0]),
+        "revision": int(part.revision[0]),
+        "currency": instruments.currencies[base],
+        "on": market.on.isoformat(),
+        "policy": policy.code,
+        "unpriced": list(of_policy.why_unpriced(np.array([0]))[0]),
+    }
+    if tree["unpriced"]:
+        return {
+            **tree,
+            "regimes": [{**_head(rule), "status": "unpriced", "unpriced": tree["unpriced"]} for rule in policy.regimes],
+        }
+    exponent = instruments.minor_exponent(base)
+    with exactly():
+        tree["regimes"] = [_regime(of_policy, k, rule, exponent) for k, rule in enumerate(policy.regimes)]
+    return tree
+
+
+def _head(rule: RegimeRule) -> Tree:
+    return {"regime": rule.regime, "methodology": rule.methodology, "measure": rule.measure}
+
+
+def _regime(of_policy: sums.PolicySums, regime: int, rule: RegimeRule, exponent: int) -> Tree:
+    levels = charges.levels_of(of_policy, regime, np.array([0]))
+    limits = thresholds(levels, rule, Decimal)
+    status = Status(int(classify(levels, limits, rule, Decimal)[0]))
+    if status == Status.UNPRICED:
+        return {**_head(rule), "status": "unpriced", "unpriced": list(of_policy.unknown_costs(regime, 0))}
+    equity, requirement = levels.equity[0], levels.requirement[0]
+    called = limits.restore[0] - equity if status in (Status.DEFICIT, Status.SEVERE) else ZERO
+    return {
+        **_head(rule),
+        "status": status.name.lower(),
+        "applies": bool(levels.applies[0]),
+        "equity": {"amount": plain(equity), "parts": _equity_parts(of_policy, regime)},
+        "requirement": {"amount": plain(requirement), "charges": _charges(of_policy, regime, levels)},
+        "initial": plain(levels.initial[0]),
+        "levels": _limits(limits),
+        "deficit": plain(max(requirement - equity, ZERO)),
+        "amount": plain(called),
+        "rounding": {
+            "exponent": exponent,
+            "sentence": _ROUNDING.format(exponent=exponent),
+            "equity": f"{round_down(equity, exponent):f}",
+            "requirement": f"{round_up(requirement, exponent):f}",
+            "deficit": f"{round_up(max(requirement - equity, ZERO), exponent):f}",
+            "amount": f"{round_up(called, exponent):f}",
+        },
+    }
+
+
+def _limits(limits: Thresholds) -> Tree:
+    columns = {"watch": limits.watch, "warning": limits.warning, "restore": limits.restore, "severe": limits.severe}
+    return {name: plain(column[0]) for name, column in columns.items() if column is not None}
+
+
+def _equity_parts(of_policy: sums.PolicySums, regime: int) -> list[Tree]:
+    units, lane_of = of_policy.units[regime], of_policy.lane_of[regime]
+    parts = []
+    for segment in range(len(of_policy.segments)):
+        for position in of_policy.positions(segment):
+            quantity, i = of_policy.quantity(position), of_policy.instrument[position]
+            for name, sign in units.equity.items():
+                lane = of_policy.table.lanes[lane_of[name]]
+                local = sign * abs(quantity) * (lane.short[i] if quantity < 0 else lane.long[i])
+                if local:
+                    parts.append(
+                        {
+                            **_position(of_policy, position),
+                            "part": name,
+                            "local_amount": plain(local),
+                            "fx": plain(of_policy.fx.exact(segment)),
+                            "amount": plain(local * of_policy.fx.exact(segment)),
+                        }
+                    )
+    return parts
+
+
+def _position(of_policy: sums.PolicySums, position: int) -> Tree:
+    i, held = of_policy.instrument[position], of_policy.held
+    return {
+        "instrument": int(held.ids[i]),
+        "code": str(held.codes[i]),
+        "quantity": plain(of_policy.quantity(position)),
+        "price": plain(held.price[i]),
+        "multiplier": plain(held.multiplier[i]),
+        "currency": held.currencies[held.currency[i]],
+    }
+
+
+def _charges(of_policy: sums.PolicySums, regime: int, levels: Levels) -> list[Tree]:
+    out = []
+    for _, line in charges.lines(of_policy, regime):
+        if line.unit is None:
+            charge = next(c for c in levels.charges if c.code == line.code)
+            who: Tree = {"instrument": None, "code": ""}
+            inputs: Tree = dict(_values(charge.inputs, 0))
+            sentence = charge.sentences[line.branch]
+        else:
+            who = _position(of_policy, line.position)
+            inputs = {**who, **_values(line.unit.inputs, int(of_policy.instrument[line.position]))}
+            sentence = line.unit.sentences[line.branch]
+        out.append(
+            {
+                **who,
+                "rule": line.code,
+                "branch": line.branch,
+                "law": sentence.law,
+                "template": sentence.template,
+                "sentence": told(sentence, inputs),
+                "inputs": inputs,
+                "local_amount": plain(line.local),
+                "fx": plain(line.fx),
+                "amount": plain(line.amount),
+            }
+        )
+    return out
+
+
+def _values(inputs: Any, i: int) -> dict[str, str]:
+    columns: dict[str, Array] = dict(inputs)
+    return {name: plain(column[i]) for name, column in columns.items()}
+
+
+def told(sentence: Sentence, inputs: dict[str, Any]) -> str:
+    """The sentence with its numbers in it; rates read as per cent."""
+    return sentence.template.format(**{name: _shown(name, value) for name, value in inputs.items()})
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("rate"):
+        return f"{plain(Decimal(value) * 100)} %"
+    return str(value)

@@ -1,0 +1,157 @@
+"""The words between a methodology and the engine: lanes and charges per unit, totals and levels per account."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from margin.engine.columns import CASH, KINDS, Array, Instruments
+from margin.engine.exact import ZERO
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one unit adds to a sum, held long or short: Decimals in the instrument's currency, one per instrument."""
+
+    long: Array
+    short: Array
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """How a branch of a rule is told: a template over its inputs, and the law it comes from."""
+
+    template: str
+    law: str
+
+
+@dataclass(frozen=True)
+class UnitCharge:
+    """One component of a requirement per unit: amounts, the branch that binds, and the inputs a sentence names."""
+
+    code: str
+    amount: Lane
+    branch: Lane  # str
+    inputs: Mapping[str, Array]
+    sentences: Mapping[str, Sentence]
+
+
+@dataclass(frozen=True)
+class Units:
+    """A methodology's instrument grain. The lane "requirement" is the sum of the charges, unit by unit.
+
+    `refused` is '' or the reason why a holding cannot be measured; `equity` names the lanes that make up the equity,
+    each with its sign.
+    """
+
+    lanes: Mapping[str, Lane]
+    charges: tuple[UnitCharge, ...]
+    refused: Array
+    equity: Mapping[str, int]
+    counts_cost: Array | None = None  # bool: instruments whose long cost is summed as totals["cost"]
+
+
+@dataclass(frozen=True)
+class AccountCharge:
+    """A charge on whole accounts, one amount each; 0 where it does not arise."""
+
+    code: str
+    amount: Array
+    branch: Array  # str
+    inputs: Mapping[str, Array]
+    sentences: Mapping[str, Sentence]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums per account in its base currency, by lane name: float64 for screening, or exact Decimals.
+
+    `number` turns a Decimal constant into the same arithmetic. `fx` gives what one unit of the methodology's own
+    currency is worth in each account's base currency.
+    """
+
+    columns: Mapping[str, Array]
+    number: Callable[[Decimal], Any]
+    fx: Array  # in the same arithmetic
+    cost_unknown: Array  # bool
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What accounts have and must have. None levels follow from the regime's rates times the requirement.
+
+    Where `applies` is false the regime asks nothing: requirement 0, status QUIET. Where `doubtful` is true something is
+    unknown and the requirement is its upper bound: QUIET is then certain, and anything else is UNPRICED.
+    """
+
+    equity: Array
+    requirement: Array
+    initial: Array
+    applies: Array
+    warning: Array | None = None
+    restore: Array | None = None
+    severe: Array | None = None
+    doubtful: Array | None = None
+    charges: tuple[AccountCharge, ...] = field(default=())
+
+
+def governed(instruments: Instruments, kinds: Sequence[str]) -> Array:
+    """Which instruments a rule for `kinds` sees: those kinds, and cash."""
+    return np.isin(instruments.kind, [CASH, *(KINDS.index(kind) for kind in kinds)])
+
+
+def worth(instruments: Instruments) -> Array:
+    """Market value of one unit, in the instrument's currency. Call inside `exact.exactly()`."""
+    return instruments.price * instruments.multiplier
+
+
+def pick(where: Array, yes: Any, no: Any) -> Array:
+    """`yes` where true, `no` elsewhere: numpy.where, whose types do not know Decimals."""
+    chosen: Array = np.where(where, yes, no)
+    return chosen
+
+
+def larger(one: Any, other: Any) -> Array:
+    """Row by row the larger, for Decimals and floats alike."""
+    return np.asarray(np.maximum(one, other))
+
+
+def smaller(one: Any, other: Any) -> Array:
+    """Row by row the smaller, for Decimals and floats alike."""
+    return np.asarray(np.minimum(one, other))
+
+
+def nothing(count: int) -> Array:
+    """A column of exact zeros."""
+    return np.full(count, ZERO, object)
+
+
+def greatest(branches: Mapping[str, Array]) -> tuple[Array, Array]:
+    """(the greatest amount, the branch it comes from) per row; the first named wins a tie."""
+    names = list(branches)
+    amount = branches[names[0]].copy()
+    branch = np.full(len(amount), names[0], object)
+    for name in names[1:]:
+        larger = (branches[name] > amount).astype(bool)
+        amount[larger] = branches[name][larger]
+        branch[larger] = name
+    return amount, branch
+
+
+def restricted(lane: Lane, rows: Array, otherwise: Any = ZERO) -> Lane:
+    """The lane where `rows` is true, `otherwise` elsewhere."""
+    return Lane(pick(rows, lane.long, otherwise), pick(rows, lane.short, otherwise))
+
+
+def added(lanes: Sequence[Lane]) -> Lane:
+    """The sum of lanes, unit by unit. Call inside `exact.exactly()`."""
+    first = lanes[0]
+    long, short = first.long, first.short
+    for lane in lanes[1:]:
+        long, short = long + lane.long, short + lane.short
+    return Lane(long, short)

@@ -1,0 +1,316 @@
+"""From a book to totals per account: unit tables, exact lanes per segment, and the two ways to read them.
+
+`approximate` gives float64 totals with a known error, to see at once which accounts are far from every level.
+`exact` gives Decimals for the accounts that matter. Both read the same exact 128-bit lanes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from margin.engine import build, kernels
+from margin.engine.columns import Array, Book, Instruments, Market, Policy, RegimeRule
+from margin.engine.exact import ONE, ZERO, exactly
+from margin.engine.measures import Lane, Totals, Units
+from margin.engine.methodologies import by_code, check
+from margin.engine.tables import Table, governed_units, held_of, reasons_of, table_of
+
+_WORD = 64
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Exact sums per segment: (hi, lo) at the segment's scale in decimals, and the marks of `margin.engine.kernels`."""
+
+    hi: Array
+    lo: Array
+    scales: Array  # int64
+    marks: Array
+
+    def decimals(self, segments: Array, lane: int) -> Array:
+        """The lane of these segments as exact Decimals."""
+        whole = (self.hi[segments, lane].astype(object) << _WORD) + self.lo[segments, lane].astype(object)
+        out = np.empty(len(whole), object)
+        out[:] = [Decimal(value).scaleb(-int(scale)) for value, scale in zip(whole, self.scales[segments], strict=True)]
+        return out
+
+    def floats(self) -> Array:
+        out = np.empty(self.hi.shape, np.float64)
+        kernels.sums().to_floats(self.hi, self.lo, 10.0 ** self.scales.astype(np.float64), out)
+        return out
+
+
+@dataclass(frozen=True)
+class Rates:
+    """An exchange rate per row, from a short list of them; 0 where it is missing."""
+
+    listed: Array  # Decimal
+    which: Array
+
+    def exact(self, rows: Any) -> Any:
+        return self.listed[self.which[rows]]
+
+    def floats(self) -> Array:
+        return self.listed.astype(np.float64)[self.which]
+
+    def is_missing(self) -> Array:
+        return (self.listed == ZERO).astype(bool)[self.which]
+
+
+@dataclass(frozen=True)
+class PolicySums:
+    """Everything that the accounts of one policy add up to. Segments are numbered 0 … within the policy."""
+
+    policy: Policy
+    rows: Array  # accounts of the book
+    book: Book
+    held: Instruments  # the instruments the book holds
+    instrument: Array  # int32[p] row of `held`
+    units: tuple[Units, ...]  # per regime, on `held`
+    lane_of: tuple[Mapping[str, int], ...]  # per regime: lane name → column
+    table: Table
+    segments: Array  # into the book's segments
+    first: Array  # int64[len(rows) + 1] CSR over segments
+    lanes: Lanes
+    costs: Mapping[int, tuple[Lanes, Array]]  # per regime that counts cost: sums and "unknown" per segment
+    fx: Rates  # per segment, to the account's base currency
+    rule_fx: tuple[Rates, ...]  # per regime, per account: the methodology's own currency in the base currency
+    reasons: Array  # str per held instrument: why it makes an account unpriced
+    unpriced: Array  # bool per account
+
+    def approximate(self, regime: int) -> tuple[Totals, Array, Array]:
+        """(float64 totals, magnitude of what was added, whether a sum did not fit) per account."""
+        rates = self.fx.floats()
+        owner = np.repeat(np.arange(len(self.rows)), np.diff(self.first))
+        columns, magnitude = {}, np.zeros(len(self.rows))
+        values = self.lanes.floats()
+        wide = (self.lanes.marks & kernels.WIDE) > 0
+        picked = {name: values[:, lane] for name, lane in self.lane_of[regime].items()}
+        unknown = np.zeros(len(self.rows), bool)
+        if regime in self.costs:
+            cost, segment_unknown = self.costs[regime]
+            picked["cost"] = cost.floats()[:, 0]
+            wide |= (cost.marks & kernels.WIDE) > 0
+            unknown[owner[segment_unknown]] = True
+        for name, column in picked.items():
+            columns[name] = np.bincount(owner, weights=column * rates, minlength=len(self.rows))
+            magnitude += np.bincount(owner, weights=np.abs(column * rates), minlength=len(self.rows))
+        too_wide = np.zeros(len(self.rows), bool)
+        too_wide[owner[wide]] = True
+        return Totals(columns, float, self.rule_fx[regime].floats(), unknown), magnitude, too_wide
+
+    def exact(self, regime: int, chosen: Array) -> Totals:
+        """Exact Decimal totals of the chosen accounts (indices into `rows`). Call inside `exact.exactly()`."""
+        segments = build.runs(self.first, chosen)
+        owner = np.repeat(np.arange(len(chosen)), (self.first[1:] - self.first[:-1])[chosen])
+        columns = {
+            name: _by_owner(self._segment_sums(segments, lane) * self.fx.exact(segments), owner, len(chosen))
+            for name, lane in self.lane_of[regime].items()
+        }
+        unknown = np.zeros(len(chosen), bool)
+        if regime in self.costs:
+            _, segment_unknown = self.costs[regime]
+            columns["cost"] = _by_owner(self._costs(regime, segments) * self.fx.exact(segments), owner, len(chosen))
+            unknown[owner[segment_unknown[segments]]] = True
+        return Totals(columns, Decimal, self.rule_fx[regime].exact(chosen), unknown)
+
+    def _segment_sums(self, segments: Array, lane: int) -> Array:
+        sums = self.lanes.decimals(segments, lane)
+        for k in np.flatnonzero(self.lanes.marks[segments] & kernels.WIDE):
+            sums[k] = sum(self.terms_of(int(segments[k]), self.table.lanes[lane]), ZERO)
+        return sums
+
+    def terms_of(self, segment: int, lane: Lane) -> Iterable[Decimal]:
+        """|quantity| × unit amount for each position of a segment, with numbers of any size."""
+        for p in self.positions(segment):
+            quantity, i = self.quantity(p), self.instrument[p]
+            yield abs(quantity) * (lane.short[i] if quantity < 0 else lane.long[i])
+
+    def positions(self, segment: int) -> range:
+        """Rows of the book's positions in a segment of this policy."""
+        offsets, at = self.book.segment_offsets, self.segments[segment]
+        return range(int(offsets[at]), int(offsets[at + 1]))
+
+    def quantity(self, position: int) -> Decimal:
+        return Decimal(int(self.book.quantity[position])).scaleb(-int(self.book.decimals[position]))
+
+    def _costs(self, regime: int, segments: Array) -> Array:
+        cost, counts = self.costs[regime][0], self.units[regime].counts_cost
+        sums = cost.decimals(segments, 0)
+        for k in np.flatnonzero(cost.marks[segments] & kernels.WIDE):
+            sums[k] = sum(
+                (
+                    Decimal(int(self.book.cost[p])).scaleb(-int(self.book.cost_decimals[p]))
+                    for p in self.positions(int(segments[k]))
+                    if self.book.quantity[p] > 0 and self.book.cost_decimals[p] >= 0 and counts[self.instrument[p]]  # type: ignore[index]
+                ),
+                ZERO,
+            )
+        return sums
+
+    def why_unpriced(self, chosen: Array) -> list[tuple[str, ...]]:
+        """Every reason why each chosen account has no number in any regime; an empty tuple when it has one."""
+        refused: dict[int, list[str]] = {}
+        for row, reason in self.book.refused:
+            refused.setdefault(row, []).append(reason)
+        return [tuple(dict.fromkeys(self._reasons(int(k), refused))) for k in chosen]
+
+    def unknown_costs(self, regime: int, chosen: int) -> tuple[str, ...]:
+        """The securities of one account whose missing cost leaves the regime in doubt."""
+        counts = self.units[regime].counts_cost
+        return tuple(
+            f"{self.held.codes[self.instrument[p]]}: cost unknown"
+            for segment in range(int(self.first[chosen]), int(self.first[chosen + 1]))
+            for p in self.positions(segment)
+            if counts is not None and counts[self.instrument[p]]
+            if self.book.quantity[p] > 0 and self.book.cost_decimals[p] < 0
+        )
+
+    def _reasons(self, k: int, refused: Mapping[int, list[str]]) -> Iterable[str]:
+        yield from refused.get(int(self.rows[k]), ())
+        base = self.held.currencies[self.book.base[self.rows[k]]]
+        for segment in range(int(self.first[k]), int(self.first[k + 1])):
+            for p in self.positions(segment):
+                if self.reasons[self.instrument[p]]:
+                    yield self.reasons[self.instrument[p]]
+            if self.fx.exact(segment) == 0:
+                quoted = self.held.currencies[self.book.segment_currency[self.segments[segment]]]
+                yield f"no rate {quoted}/{base}"
+        for rule, rates in zip(self.policy.regimes, self.rule_fx, strict=True):
+            if rates.exact(k) == 0:
+                stated = by_code(rule.methodology).currency(rule.measure, rule.terms)
+                yield f"no rate {stated}/{base}"
+
+
+def of_policy(book: Book, instruments: Instruments, market: Market, policy: Policy, rows: Array) -> PolicySums:
+    """Sum the accounts `rows`, all governed by `policy`. ValueError if a rule cannot be computed."""
+    for rule in policy.regimes:
+        check(rule)
+    held, local = held_of(book, instruments)
+    with exactly():
+        units = tuple(governed_units(held, market, rule) for rule in policy.regimes)
+        table, lane_of = table_of(units, len(held))
+    reasons = reasons_of(held, policy, units)
+    segments = build.runs(book.account_segments, rows)
+    first = build.runs_offsets(book.account_segments, rows)
+    lanes = _sum_lanes(book, local, table, reasons, segments)
+    fx = _segment_rates(book, instruments, market, rows, segments, first)
+    rule_fx = tuple(_rule_rates(book, instruments, market, rule, rows) for rule in policy.regimes)
+    sums = PolicySums(
+        policy=policy,
+        rows=rows,
+        book=book,
+        held=held,
+        instrument=local,
+        units=units,
+        lane_of=lane_of,
+        table=table,
+        segments=segments,
+        first=first,
+        lanes=lanes,
+        costs={
+            k: _sum_costs(book, local, regime.counts_cost, segments)
+            for k, regime in enumerate(units)
+            if regime.counts_cost is not None
+        },
+        fx=fx,
+        rule_fx=rule_fx,
+        reasons=reasons,
+        unpriced=_unpriced(book, rows, first, lanes, fx, rule_fx),
+    )
+    return sums
+
+
+def _sum_lanes(book: Book, local: Array, table: Table, reasons: Array, segments: Array) -> Lanes:
+    flags = np.where(reasons != "", kernels.UNPRICED, 0).astype(np.uint8)
+    flags[table.is_wide] |= kernels.WIDE
+    scales = _scales(book, table.decimals[local].astype(np.int64) + book.decimals, segments)
+    shape = (len(segments), len(table.lanes))
+    hi, lo, marks = np.zeros(shape, np.int64), np.zeros(shape, np.uint64), np.zeros(len(segments), np.uint8)
+    kernels.sums().sum_units(
+        segments,
+        book.segment_offsets,
+        local,
+        book.quantity,
+        book.decimals,
+        table.integers,
+        table.decimals,
+        flags,
+        scales,
+        hi,
+        lo,
+        marks,
+    )
+    return Lanes(hi, lo, scales, marks)
+
+
+def _sum_costs(book: Book, local: Array, counts: Array, segments: Array) -> tuple[Lanes, Array]:
+    scales = _scales(book, np.maximum(book.cost_decimals, 0).astype(np.int64), segments)
+    hi, lo = np.zeros((len(segments), 1), np.int64), np.zeros((len(segments), 1), np.uint64)
+    marks, unknown = np.zeros(len(segments), np.uint8), np.zeros(len(segments), bool)
+    kernels.sums().sum_costs(
+        segments,
+        book.segment_offsets,
+        local,
+        book.quantity,
+        book.cost,
+        book.cost_decimals,
+        counts,
+        scales,
+        hi,
+        lo,
+        marks,
+        unknown,
+    )
+    return Lanes(hi, lo, scales, marks), unknown
+
+
+def _scales(book: Book, decimals: Array, segments: Array) -> Array:
+    """The most decimals that any position of each segment needs."""
+    if not len(decimals):
+        return np.zeros(len(segments), np.int64)
+    scales: Array = np.maximum.reduceat(decimals, book.segment_offsets[:-1])[segments]
+    return scales
+
+
+def _segment_rates(
+    book: Book, instruments: Instruments, market: Market, rows: Array, segments: Array, first: Array
+) -> Rates:
+    """Each segment's rate to its account's base currency, looked up once per pair; 0 when missing."""
+    count = len(instruments.currencies)
+    base = np.repeat(book.base[rows], np.diff(first)).astype(np.int64)
+    pairs, which = np.unique(book.segment_currency[segments] * count + base, return_inverse=True)
+    rates = [market.rate(instruments.currencies[p // count], instruments.currencies[p % count]) for p in pairs]
+    return Rates(_column([ZERO if rate is None else rate for rate in rates]), which)
+
+
+def _rule_rates(book: Book, instruments: Instruments, market: Market, rule: RegimeRule, rows: Array) -> Rates:
+    """What the methodology's own currency is worth in each account's base currency; 0 when missing."""
+    stated = by_code(rule.methodology).currency(rule.measure, rule.terms)
+    rates = [market.rate(stated, code) if stated else ONE for code in instruments.currencies]
+    return Rates(_column([ZERO if rate is None else rate for rate in rates]), book.base[rows])
+
+
+def _unpriced(book: Book, rows: Array, first: Array, lanes: Lanes, fx: Rates, rule_fx: Sequence[Rates]) -> Array:
+    owner = np.repeat(np.arange(len(rows)), np.diff(first))
+    unpriced = np.isin(rows, [row for row, _ in book.refused])
+    unpriced[owner[(lanes.marks & kernels.UNPRICED) > 0]] = True
+    unpriced[owner[fx.is_missing()]] = True
+    for rates in rule_fx:
+        unpriced |= rates.is_missing()
+    return unpriced
+
+
+def _by_owner(values: Array, owner: Array, count: int) -> Array:
+    sums = _column([ZERO] * count)
+    np.add.at(sums, owner, values)
+    return sums
+
+
+def _column(values: Sequence[Decimal]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out

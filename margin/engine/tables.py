@@ -1,0 +1,98 @@
+"""Unit tables: what one unit of each held instrument adds to every lane of a policy, as integers for the kernels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from margin.engine.columns import KINDS, Array, Book, Instruments, Market, Policy, RegimeRule
+from margin.engine.measures import Lane, Units, governed, restricted
+from margin.engine.methodologies import by_code
+
+_LARGEST = 2**63
+_MOST_DECIMALS = 38
+
+
+@dataclass(frozen=True)
+class Table:
+    """Unit amounts of all lanes as integers: amount = integers[i, side, lane] / 10^decimals[i]."""
+
+    lanes: tuple[Lane, ...]
+    integers: Array  # int64[n, 2, lanes]
+    decimals: Array  # int8[n]
+    is_wide: Array  # bool: an amount does not fit, the row is zero
+
+
+def held_of(book: Book, instruments: Instruments) -> tuple[Instruments, Array]:
+    """(the instruments the book holds, each position's row among them)."""
+    is_held = np.zeros(len(instruments), bool)
+    is_held[book.instrument] = True
+    rows = np.flatnonzero(is_held)
+    renumbered = np.zeros(len(instruments), np.int32)
+    renumbered[rows] = np.arange(len(rows), dtype=np.int32)
+    return instruments.take(rows), renumbered[book.instrument]
+
+
+def governed_units(held: Instruments, market: Market, rule: RegimeRule) -> Units:
+    """The methodology's units, silent on the instruments that the rule does not govern."""
+    units = by_code(rule.methodology).units(held, market, rule.measure, rule.terms)
+    rows = governed(held, rule.kinds)
+    return Units(
+        lanes={name: restricted(lane, rows) for name, lane in units.lanes.items()},
+        charges=tuple(replace(charge, amount=restricted(charge.amount, rows)) for charge in units.charges),
+        refused=np.where(rows, units.refused, ""),
+        equity=units.equity,
+        counts_cost=None if units.counts_cost is None else units.counts_cost & rows,
+    )
+
+
+def table_of(units: Sequence[Units], count: int) -> tuple[Table, tuple[Mapping[str, int], ...]]:
+    """All regimes' lanes in one table; equal lanes are summed once."""
+    lanes: list[Lane] = []
+    lane_of = []
+    for regime in units:
+        found = {}
+        for name, lane in regime.lanes.items():
+            same = [k for k, known in enumerate(lanes) if _are_equal(known, lane)]
+            found[name] = same[0] if same else len(lanes)
+            if not same:
+                lanes.append(lane)
+        lane_of.append(found)
+    return _integers(tuple(lanes), count), tuple(lane_of)
+
+
+def _are_equal(one: Lane, other: Lane) -> bool:
+    return bool((one.long == other.long).all() and (one.short == other.short).all())
+
+
+def _integers(lanes: tuple[Lane, ...], count: int) -> Table:
+    integers = np.zeros((count, 2, len(lanes)), np.int64)
+    decimals = np.zeros(count, np.int8)
+    is_wide = np.zeros(count, bool)
+    columns = [*(lane.long for lane in lanes), *(lane.short for lane in lanes)]
+    for i, amounts in enumerate(zip(*columns, strict=True)):
+        places = max((-int(amount.as_tuple().exponent) for amount in amounts if amount), default=0)
+        places = max(places, 0)
+        mantissas = [int(amount.scaleb(places)) if amount else 0 for amount in amounts]
+        while places and not any(mantissa % 10 for mantissa in mantissas):
+            places, mantissas = places - 1, [mantissa // 10 for mantissa in mantissas]
+        if places > _MOST_DECIMALS or any(abs(mantissa) >= _LARGEST for mantissa in mantissas):
+            is_wide[i] = True
+            continue
+        decimals[i] = places
+        integers[i] = np.array(mantissas, np.int64).reshape(2, len(lanes))
+    return Table(lanes, integers, decimals, is_wide)
+
+
+def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units]) -> Array:
+    """Why each instrument makes its holders unpriced: no price, no rule for its kind, or a rule cannot measure it."""
+    reasons = held.unpriced_reason.copy()
+    any_rule = np.zeros(len(held), bool)
+    for rule in policy.regimes:
+        any_rule |= governed(held, rule.kinds)
+    for i in np.flatnonzero(~any_rule):
+        reasons[i] = f"no rule for {KINDS[held.kind[i]].replace('_', ' ')} {held.codes[i]}"
+    for regime in units:
+        silent = reasons == ""
+        reasons[silent] = regime.refused[silent]
+    return reasons
