@@ -55,10 +55,19 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def sweep_ages() -> dict[str, dict[str, Any]]:
-    """`{kind: {last_complete_at, age_seconds, limit_seconds, ok}}`, as the watchdog sees it."""
+    """`{kind: {last_complete_at, age_seconds, limit_seconds, expected, ok}}`, as the watchdog sees it."""
     from margin import watch
 
-    return watch.ages(at=timezone.now())
+    return {
+        kind: {
+            "last_complete_at": age.last_complete_at,
+            "age_seconds": age.age_seconds,
+            "limit_seconds": age.limit_seconds,
+            "expected": age.is_expected,
+            "ok": age.is_ok,
+        }
+        for kind, age in watch.ages(timezone.now()).items()
+    }
 
 
 def _sweep_gauges() -> str:

@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import connections
 from psycopg2 import sql
 
-from backoffice import embedded, grants
+from backoffice import database, embedded, grants
 
 Connect = Callable[[], psycopg2.extensions.connection]
 OUTER_URL = os.environ.get("DATABASE_URL", "")
@@ -104,27 +104,10 @@ def outer_server(url: str) -> Iterator[Server]:
 
 def as_role(url: str, role: str, password: str) -> str:
     parts = psycopg2.extensions.parse_dsn(url)
-    return database_url({**parts, "user": role, "password": password})
+    return database.as_url({**parts, "user": role, "password": password})
 
 
-def database_url(parts: dict[str, Any]) -> str:
-    from urllib.parse import quote
-
-    secret = f":{quote(parts['password'], safe='')}" if parts.get("password") else ""
-    host = quote(parts.get("host") or "", safe="")
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"postgresql://{quote(parts['user'], safe='')}{secret}@{host}{port}/{parts['dbname']}"
-
-
-@contextmanager
-def connected(url: str) -> Iterator[psycopg2.extensions.connection]:
-    """A connection in autocommit, closed at the end."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        yield connection
-    finally:
-        connection.close()
+connected = database.connected
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +188,7 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, server: Server) 
 
 
 def in_database(url: str, name: str) -> str:
-    return database_url({**psycopg2.extensions.parse_dsn(url), "dbname": name}) if url else ""
+    return database.as_url({**psycopg2.extensions.parse_dsn(url), "dbname": name}) if url else ""
 
 
 @contextmanager

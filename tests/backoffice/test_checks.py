@@ -103,6 +103,7 @@ def test_a_superuser_is_refused(committed_db, superuser, settings):
         default["USER"], default["PASSWORD"] = before
 
 
+@pytest.mark.django_db
 def test_the_refusal_names_every_fault_and_what_to_do(production):
     production.DEBUG, production.SITE_URL = True, "http://desk"
     with pytest.raises(ImproperlyConfigured, match=r"margin\.E002.*Set DEBUG=false\..*margin\.E007"):
