@@ -8,7 +8,7 @@ raises Conflict. Amounts must fit the currency's smallest unit: they are never r
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from django.db import IntegrityError, transaction
 
@@ -59,7 +59,9 @@ def minor(currency: Instrument) -> Decimal:
 def checked(amount: Decimal, currency: Instrument, *, field: str = "amount") -> Decimal:
     """The amount, if it is a whole number of the currency's smallest units; Refused otherwise."""
     amount = strict.exact(amount, field=field, digits=28, places=8)
-    if amount % minor(currency):
+    with localcontext(holdings.ARITHMETIC):
+        too_fine = amount % minor(currency)
+    if too_fine:
         reason = (
             f"{amount} is finer than {minor(currency):f} {currency.code}, its smallest unit; round it at its source"
         )

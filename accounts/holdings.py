@@ -22,7 +22,7 @@ from market import strict
 ARITHMETIC = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
 CENTIMILLIONTH = Decimal(1).scaleb(-8)  # the finest step of an amount column
 LIMIT = Decimal(10) ** 20  # of quantities and amounts: their columns hold twenty digits before the point
-COPY_ROWS = 100_000
+COPY_ROWS = 50_000
 
 
 class CostRule(Enum):
@@ -130,12 +130,15 @@ def write(changes: Sequence[Change], *, cause: Cause) -> int:
         instruments = {change.instrument_id for change in changes}
         lock_instruments(instruments)
         lock_accounts(accounts)
-        facts = list(_facts(changes, held(accounts, instruments), cause))
-        if facts:
-            floor = _floor()
-            _copy(facts)
-            _follow(floor, sorted({fact[0] for fact in facts}))
-        return len(facts)
+        facts = _facts(changes, held(accounts, instruments), cause)
+        floor, count, changed = _floor(), 0, set()
+        while chunk := list(islice(facts, COPY_ROWS)):
+            _copy(chunk)
+            count += len(chunk)
+            changed.update(fact[0] for fact in chunk)
+        if changed:
+            _follow(floor, sorted(changed))
+        return count
 
 
 def held(accounts: Iterable[int], instruments: Iterable[int]) -> dict[tuple[int, int], Held]:
@@ -174,17 +177,15 @@ def _floor() -> int:
 
 
 def _copy(facts: Sequence[Fact]) -> None:
-    rows = iter(facts)
+    text = io.StringIO()
+    csv.writer(text).writerows(facts)
+    text.seek(0)
     with connection.cursor() as cursor:
-        while chunk := list(islice(rows, COPY_ROWS)):
-            text = io.StringIO()
-            csv.writer(text).writerows(chunk)
-            text.seek(0)
-            cursor.copy_expert(
-                "COPY accounts_positionfact (account_id, instrument_id, change, quantity, cost, cause, reference,"
-                " effective_at) FROM STDIN (FORMAT csv)",
-                text,
-            )
+        cursor.copy_expert(
+            "COPY accounts_positionfact (account_id, instrument_id, change, quantity, cost, cause, reference,"
+            " effective_at) FROM STDIN (FORMAT csv)",
+            text,
+        )
 
 
 def _follow(floor: int, accounts: list[int]) -> None:

@@ -174,6 +174,7 @@ class CashMovement(models.Model):
         DIVIDEND = "dividend", "dividend"
         FEE = "fee", "fee"
         FUNDING = "funding", "funding"
+        SETTLEMENT = "settlement", "settlement"
         CORRECTION = "correction", "correction"
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="cash_movements")
