@@ -12,6 +12,9 @@ from typing import Any
 
 from psycopg2 import sql
 
+ROOMS = ("market", "accounts", "margin", "notifications")
+TABLE_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -77,18 +80,28 @@ def grant(connection: Any, *, application_role: str) -> bool:
         "GRANT CONNECT ON DATABASE {database} TO {role}",
         "GRANT USAGE ON SCHEMA {schema} TO {role}",
         "REVOKE CREATE ON SCHEMA {schema} FROM {role}",
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
-        "REVOKE TRUNCATE, REFERENCES, TRIGGER ON ALL TABLES IN SCHEMA {schema} FROM {role}",
         "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}",
     ):
         _execute(connection, sql.SQL(statement).format(**names))
-    for room in ("market", "accounts", "margin", "notifications"):
-        for table, rights in append_only(room).items():
-            names["table"] = sql.Identifier(table)
-            _execute(connection, sql.SQL("REVOKE ALL ON TABLE {table} FROM {role}").format(**names))
-            _execute(connection, sql.SQL(f"GRANT {rights} ON TABLE {{table}} TO {{role}}").format(**names))
+    bolted = {table: rights for room in ROOMS for table, rights in append_only(room).items()}
+    for table in _tables(connection):
+        _set_rights(connection, table, bolted.get(table, "SELECT, INSERT, UPDATE, DELETE"), role)
     return True
+
+
+def _set_rights(connection: Any, table: str, rights: str, role: sql.Identifier) -> None:
+    """Give what is due, then take what is not: at no moment has the role too much, or a running process too little."""
+    names = {"table": sql.Identifier(table), "role": role}
+    surplus = ", ".join(right for right in TABLE_RIGHTS if right not in rights.split(", "))
+    _execute(connection, sql.SQL(f"GRANT {rights} ON TABLE {{table}} TO {{role}}").format(**names))
+    _execute(connection, sql.SQL(f"REVOKE {surplus} ON TABLE {{table}} FROM {{role}}").format(**names))
+
+
+def _tables(connection: Any) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
+        return [row[0] for row in cursor.fetchall()]
 
 
 def append_only(room: str) -> dict[str, str]:
