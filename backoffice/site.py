@@ -1,6 +1,11 @@
-"""The admin site: where the desk lives."""
+"""The admin site: where the desk lives. Its lists and pages are in the rooms' `admin` modules and in `desk`."""
+
+from typing import Any
 
 from django.contrib.admin.apps import AdminConfig
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
 
@@ -12,3 +17,23 @@ class DeskSite(UnfoldAdminSite):
     site_header = "Margin Desk"
     site_title = "Margin Desk"
     index_title = "What must I do now?"
+    index_template = "desk/dashboard.html"
+    enable_nav_sidebar = True
+
+    def extra_urls(self) -> list[URLPattern]:
+        from backoffice import approvals, audit
+
+        return [
+            path("approvals/", self.admin_view(approvals.inbox), name="approvals"),
+            path("audit/", self.admin_view(audit.overview), name="audit"),
+            path("audit/verify/", self.admin_view(audit.verify), name="audit_verify"),
+            path("audit/accounts/<str:code>/", self.admin_view(audit.account), name="audit_account"),
+            path("audit/accounts/<str:code>/events.csv", self.admin_view(audit.export), name="audit_export"),
+        ]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from django.utils import timezone
+
+        from backoffice import dashboard
+
+        return super().index(request, {**(extra_context or {}), **dashboard.gather(request.user, at=timezone.now())})

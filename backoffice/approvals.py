@@ -1,0 +1,117 @@
+"""One inbox for all that waits for another person: plans, retractions, policy versions, corporate actions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from margin import rows, workflow
+from margin.models import Event, MarginCall, Plan, PolicyVersion
+from market.models import CorporateAction
+
+LONGEST = 200
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something one person asked for and another decides."""
+
+    kind: str
+    title: str
+    change: str
+    url: str
+    asked_by: str
+    asked_at: datetime
+    duty: str
+    reason: str = ""
+    expires_at: datetime | None = None
+
+
+def waiting() -> list[Item]:
+    """All that waits, the oldest first; at most 200 of each kind."""
+    found = [*_plans(), *_retractions(), *_policies(), *_actions()]
+    return sorted(found, key=lambda item: item.asked_at)
+
+
+def _plans() -> Iterator[Item]:
+    plans = Plan.objects.filter(state=Plan.State.PROPOSED).select_related("call__account__client", "proposed_by")
+    for plan in plans.prefetch_related("approvals")[:LONGEST]:
+        yield Item(
+            kind="Liquidation plan",
+            title=f"Plan {plan.pk} for {plan.call} · {plan.call.account.client.name}",
+            change=f"closes positions of account {plan.call.account.code}; {len(plan.approvals.all())} approved so far",
+            url=reverse("admin:margin_plan_change", args=(plan.pk,)),
+            asked_by=plan.proposed_by.get_username() if plan.proposed_by else "system",
+            asked_at=plan.proposed_at,
+            duty="margin.change_plan",
+            reason=plan.reason,
+            expires_at=plan.expires_at,
+        )
+
+
+def _retractions() -> Iterator[Item]:
+    asked = Event.objects.filter(call=OuterRef("pk"), kind=workflow.Verb.PROPOSE_CANCEL).order_by("-seq")
+    calls = MarginCall.objects.open().annotate(asked=Subquery(asked.values("id")[:1])).exclude(asked=None)
+    found = list(calls.select_related("account__client")[:LONGEST])
+    events = Event.objects.in_bulk([call.asked for call in found])
+    for call in found:
+        body = rows.read(events[call.asked])
+        yield Item(
+            kind="Retraction",
+            title=f"{call} · {call.account.client.name}",
+            change=f"{call.state} → cancelled; the client is told",
+            url=reverse("admin:margin_margincall_change", args=(call.pk,)),
+            asked_by=body["actor"],
+            asked_at=events[call.asked].at,
+            duty="",
+            reason=body.get("reason", ""),
+        )
+
+
+def _policies() -> Iterator[Item]:
+    for version in PolicyVersion.objects.filter(approved_by=None).select_related("policy", "published_by")[:LONGEST]:
+        yield Item(
+            kind="Policy",
+            title=str(version),
+            change="in force from its effective instant once approved",
+            url=reverse("admin:margin_policyversion_change", args=(version.pk,)),
+            asked_by=version.published_by.get_username(),
+            asked_at=version.published_at,
+            duty="margin.change_policyversion",
+            reason=version.note,
+        )
+
+
+def _actions() -> Iterator[Item]:
+    actions = CorporateAction.objects.filter(approved_by=None, rejected_by=None).select_related("instrument", "proposed_by")
+    for action in actions[:LONGEST]:
+        yield Item(
+            kind="Corporate action",
+            title=f"{action.get_kind_display()} of {action.instrument.code}",
+            change="adjusts every position in it once approved and effective",
+            url=reverse("admin:market_corporateaction_change", args=(action.pk,)),
+            asked_by=action.proposed_by.get_username() if action.proposed_by else "system",
+            asked_at=action.recorded_at,
+            duty="market.change_corporateaction",
+            reason=action.reason,
+        )
+
+
+def inbox(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm("margin.view_plan"):
+        raise PermissionDenied("Your role does not see approvals.")
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Approvals",
+        "at": timezone.now(),
+        "items": [(item, item.asked_by == request.user.get_username()) for item in waiting()],
+    }
+    return TemplateResponse(request, "desk/approvals.html", context)

@@ -1,0 +1,142 @@
+"""An account on one page: what it holds, what it is worth, what is required and why, its calls and its history."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+
+from accounts.admin import holdings, movements
+from accounts.models import Account
+from backoffice.badges import state_badge
+from margin.admin import measured
+from margin.models import Assessment, MarginCall
+from market import figures
+from market.faces import ReadOnlyAdmin, Table, column, link
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = (
+        "code",
+        column("client", lambda row: row.client.name, ordering="client__name"),
+        "agreement",
+        "base_currency",
+        "opened_on",
+        "closed_on",
+    )
+    list_filter = ("agreement", "base_currency")
+    search_fields = ("code", "name", "client__name", "client__code")
+    list_select_related = ("client",)
+    change_form_template = "desk/account.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(explain)
+        return [path("<str:code>/explain/", view, name="accounts_account_explain"), *super().get_urls()]
+
+    def tables(self, request: HttpRequest, obj: Account) -> list[Table]:
+        return [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj), *movements(obj)]
+
+
+def latest_assessment(request: HttpRequest, account: Account) -> list[Table]:
+    found = Assessment.objects.filter(account=account).select_related("sweep").order_by("-id").first()
+    if found is None:
+        quiet = "No sweep has kept figures of this account: it was quiet whenever it was assessed, or never assessed."
+        return [Table("Latest assessment", ("regime",), [], empty=f"{quiet} Explain computes them now.")]
+    table = measured(found, list(found.measures.all()))
+    note = format_html("{}, assessed {}", link(request, found.sweep), figures.instant(found.at, seconds=True))
+    if found.status != Assessment.Status.PRICED:
+        note = format_html("{} · {}: {}", note, found.get_status_display(), "; ".join(map(str, found.reasons)))
+    return [Table("Latest assessment kept", table.heads, table.rows, empty=table.empty, note=note)]
+
+
+def account_calls(request: HttpRequest, account: Account) -> Table:
+    calls = MarginCall.objects.filter(account=account).order_by("-id")[:50]
+    return Table(
+        "Margin calls",
+        ("call", "regime", "state", "called", "outstanding", "due"),
+        [
+            (
+                link(request, call),
+                call.get_regime_display(),
+                state_badge(call),
+                figures.amount(call.amount_called, call.currency),
+                figures.amount(call.amount_outstanding, call.currency),
+                figures.instant(call.due_at),
+            )
+            for call in calls
+        ],
+        empty="This account was never called.",
+    )
+
+
+def explain(request: HttpRequest, code: str) -> HttpResponse:
+    """The requirement of an account at an instant, as the sum of its charges, recomputed while you wait."""
+    from margin import assessments  # the engine: not needed to start
+
+    if not request.user.has_perm("margin.view_assessment"):
+        raise PermissionDenied("Your role does not see assessments.")
+    account = Account.objects.select_related("client").filter(code=code).first()
+    if account is None:
+        raise Http404(f"There is no account {code}.")
+    asked = request.GET.get("at", "").strip()
+    at, problem = moment(asked)
+    tree: dict[str, Any] = {}
+    if not problem:
+        try:
+            tree = assessments.explain(account, at=at)
+        except (ValueError, LookupError) as error:
+            problem = str(error)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Why: {account.code} · {account.client.name}",
+        "account": account,
+        "asked": asked,
+        "at": at,
+        "problem": problem,
+        "tree": branches(tree),
+        "back": reverse("admin:accounts_account_change", args=(account.pk,)),
+    }
+    return TemplateResponse(request, "desk/explain.html", context)
+
+
+def moment(asked: str) -> tuple[datetime, str]:
+    """The instant asked for, now if none; wall times without a zone are the desk's."""
+    at = timezone.now()
+    if not asked:
+        return at, ""
+    try:
+        found = parse_datetime(asked.replace(" ", "T", 1))
+    except ValueError:
+        found = None
+    if found is None:
+        return at, f"“{asked}” is not an instant; write 2026-11-20 16:00 (desk time) or 2026-11-20T21:00:00Z."
+    found = timezone.make_aware(found) if timezone.is_naive(found) else found
+    return (found, "") if found <= at else (at, f"{asked} is in the future; nothing is known of it yet.")
+
+
+def branches(tree: Any) -> list[dict[str, Any]]:
+    """A nested dict as rows of a page: {name, text} for leaves, {name, children} for dicts and lists of dicts."""
+    if isinstance(tree, dict):
+        return [branch(str(name).replace("_", " "), value) for name, value in tree.items()]
+    return [branch(str(number), value) for number, value in enumerate(tree, start=1)]
+
+
+def branch(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict | list | tuple) and value:
+        return {"name": title(value) or name, "children": branches(value)}
+    empty = value is None or value == "" or value in ([], {}, ())
+    return {"name": name, "text": figures.missing("empty") if empty else value}
+
+
+def title(value: Any) -> str:
+    """What a branch is about, where it says so."""
+    if not isinstance(value, dict):
+        return ""
+    return str(value.get("sentence") or value.get("regime") or value.get("name") or "")

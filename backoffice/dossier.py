@@ -1,0 +1,211 @@
+"""One call on one page, in the order a person asks: what is owed and by when, why, what was done, what may be done.
+
+Every button is a POST with a reason and makes one domain call; the door decides whether it is legal.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Max, Sum
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from accounts.models import CashMovement
+from margin import actors, calls, clock, history, rows, workflow
+from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
+from market import figures
+from market.faces import ReadOnlyAdmin, act
+from notifications.models import Notice
+
+Deed = Callable[[MarginCall, str, datetime, actors.Actor], Any]
+
+# What each button does: one domain call.
+DEEDS: dict[str, tuple[str, Deed]] = {
+    "escalate": (
+        "{call} is escalated.",
+        lambda call, reason, at, actor: calls.escalate(
+            call, cause=workflow.Cause.PERSON, at=at, actor=actor, reason=reason
+        ),
+    ),
+    "propose_cancel": (
+        "The retraction of {call} is asked for; another person must decide.",
+        lambda call, reason, at, actor: calls.propose_cancel(call, at=at, actor=actor, reason=reason),
+    ),
+    "cancel": (
+        "{call} is retracted; the client is told.",
+        lambda call, reason, at, actor: calls.cancel(call, at=at, actor=actor, reason=reason),
+    ),
+    "note": (
+        "The note is in the history of {call}.",
+        lambda call, reason, at, actor: calls.note(call, text=reason, at=at, actor=actor),
+    ),
+}
+ICONS = {
+    "warning.raised": "warning",
+    "warning.cleared": "check",
+    "call.issued": "mail",
+    "call.notified": "mark_email_read",
+    "call.amount_changed": "edit",
+    "call.provisionally_met": "hourglass_top",
+    "call.breached_again": "undo",
+    "cure.applied": "payments",
+    "call.met": "check_circle",
+    "call.escalated": "priority_high",
+    "call.cancelled": "block",
+    "call.liquidated": "sell",
+    "call.note": "sticky_note_2",
+    "retraction.proposed": "rule",
+    "plan.proposed": "request_quote",
+    "plan.approved": "how_to_reg",
+    "plan.rejected": "thumb_down",
+    "plan.filled": "swap_horiz",
+}
+
+
+def urls(model_admin: ReadOnlyAdmin) -> list[URLPattern]:
+    view = model_admin.admin_site.admin_view(carry_out)
+    return [path("<int:call_id>/do/<str:verb>/", view, name="margin_margincall_do")]
+
+
+def find(call_id: str | int) -> MarginCall:
+    wanted = MarginCall.objects.select_related(
+        "account__client", "policy_version__policy", "assessment__sweep", "predecessor"
+    )
+    try:
+        return wanted.get(pk=call_id)
+    except (MarginCall.DoesNotExist, ValueError, OverflowError):
+        raise Http404(f"There is no margin call {call_id}.") from None
+
+
+def page(request: HttpRequest, call_id: str, *, admin: ReadOnlyAdmin) -> HttpResponse:
+    call = find(call_id)
+    if not admin.has_view_permission(request, call):
+        raise PermissionDenied
+    context = {
+        **admin.admin_site.each_context(request),
+        **gather(call, at=timezone.now()),
+        "opts": admin.opts,
+        "title": f"{call} · {call.account.client.name}",
+        "actions": calls.legal_actions(call, actors.person(request.user)),
+        "may_see_account": request.user.has_perm("accounts.view_account"),
+    }
+    return TemplateResponse(request, "desk/call.html", context)
+
+
+def carry_out(request: HttpRequest, *, call_id: int, verb: str) -> HttpResponse:
+    """A button was pressed. `seq` is what the person saw: if the call moved on meanwhile, the door says so."""
+    if verb not in DEEDS:
+        raise Http404(f"There is no action {verb}.")
+    if not request.user.has_perm("margin.view_margincall"):
+        raise PermissionDenied
+    call = find(call_id)
+    done, deed = DEEDS[verb]
+    reason = request.POST.get("reason", "")
+    return act(
+        request,
+        back=reverse("admin:margin_margincall_change", args=(call.pk,)),
+        done=done.format(call=call),
+        deed=lambda: deed(seen(call, request), reason, clock.now(), actors.person(request.user)),
+        refusals=(calls.CallError, clock.SkewedClock),
+    )
+
+
+def seen(call: MarginCall, request: HttpRequest) -> MarginCall:
+    """The call, if it still is what the person saw. Raises StaleCall otherwise."""
+    if request.POST.get("seq", str(call.seq)) != str(call.seq):
+        raise calls.StaleCall(f"{call} moved on (seq {call.seq}) since you opened it; read it again and decide")
+    return call
+
+
+def gather(call: MarginCall, *, at: datetime) -> dict[str, Any]:
+    """All that the page shows, in a bounded number of queries."""
+    faults = history.verify(call.account)
+    last = Event.objects.filter(account=call.account).aggregate(last=Max("seq"))["last"] or 0
+    events = list(Event.objects.filter(call=call).order_by("seq"))
+    return {
+        "call": call,
+        "at": at,
+        "countdown": figures.countdown(call.due_at, at, client_zone=call.account.client.time_zone),
+        "client_due": figures.wall(call.due_at, call.account.client.time_zone),
+        "received": call.cures.aggregate(total=Sum("release"))["total"],
+        "why": why(call),
+        "now": latest(call),
+        "cures": list(Cure.objects.filter(call=call).select_related("movement__currency", "fill__instrument")),
+        "movements": unapplied(call),
+        "timeline": [told(event) for event in events],
+        "chain": {"faults": faults, "seq_text": str(last)},
+        "notices": list(Notice.objects.filter(event__call=call).select_related("contact", "event").order_by("id")),
+        "plans": plans(call),
+        "successors": list(call.successors.order_by("id")),
+    }
+
+
+def why(call: MarginCall) -> dict[str, Any] | None:
+    """The figures the call was made on, each charge as a sentence."""
+    if call.assessment is None:
+        return None
+    measure = call.assessment.measures.filter(regime=call.regime).first()
+    if measure is None:
+        return None
+    return {"assessment": call.assessment, "measure": measure, "charges": charges(measure)}
+
+
+def charges(measure: Measure) -> list[dict[str, Any]]:
+    return [
+        {
+            "charge": charge,
+            "subject": charge.instrument.code if charge.instrument else "account",
+            "sentence": charge.explanation.get("sentence") or charge.code.replace("_", " "),
+            "rule": charge.explanation.get("rule", ""),
+            "source": charge.explanation.get("law") or charge.explanation.get("source", ""),
+            "branch": charge.explanation.get("binding") or charge.explanation.get("branch", ""),
+            "inputs": charge.explanation.get("inputs") or {},
+        }
+        for charge in measure.charges.select_related("instrument")
+    ]
+
+
+def latest(call: MarginCall) -> dict[str, Any] | None:
+    """Where the account stands by its newest assessment, which may be a later one than the call's."""
+    found = Assessment.objects.filter(account=call.account).select_related("sweep").order_by("-id").first()
+    if found is None:
+        return None
+    return {"assessment": found, "measure": found.measures.filter(regime=call.regime).first()}
+
+
+def unapplied(call: MarginCall) -> list[CashMovement]:
+    """Deposits since the call was issued that no cure has used yet: the next sweep finds them."""
+    if not call.is_open:
+        return []
+    deposits = CashMovement.objects.filter(account=call.account, kind="deposit", effective_at__gte=call.issued_at)
+    used = Cure.objects.filter(call=call, movement__isnull=False).values("movement")
+    return list(deposits.filter(reverses=None, reversed_by=None).exclude(pk__in=used).select_related("currency")[:20])
+
+
+def told(event: Event) -> dict[str, Any]:
+    """An event as a line of the timeline: who, what, why, and what changed."""
+    body = rows.read(event)
+    row = body.get("row") or {}
+    facts = [(key.replace("_", " "), value) for key, value in (body.get("details") or {}).items()]
+    return {
+        "event": event,
+        "icon": ICONS.get(event.kind, "circle"),
+        "name": event.kind.replace(".", " · ").replace("_", " "),
+        "actor": body["actor"],
+        "role": body.get("role", ""),
+        "reason": body.get("reason", ""),
+        "from": body.get("from"),
+        "to": row.get("state"),
+        "outstanding": row.get("amount_outstanding"),
+        "currency": event.call.currency if event.call else "",
+        "facts": facts,
+    }
+
+
+def plans(call: MarginCall) -> list[Plan]:
+    found = Plan.objects.filter(call=call).select_related("proposed_by").order_by("-id")
+    return list(found.prefetch_related("approvals__approver", "lines"))
