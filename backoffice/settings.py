@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "backoffice.sessions.idle_logout",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
@@ -259,6 +260,12 @@ FIRM_ADDRESS = env.str("FIRM_ADDRESS", default="1 Demonstration Square, New York
 FIRM_EMAIL = env.str("FIRM_EMAIL", default="margin@margin-desk.example")
 FIRM_PHONE = env.str("FIRM_PHONE", default="+1 212 555 0100")
 FIRM_HOURS = env.str("FIRM_HOURS", default="Monday to Friday, 08:00 to 18:00 New York time")
+
+# --- the desk ---------------------------------------------------------------------------------------
+SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_MINUTES", default=30) * 60
+SESSION_LONGEST_SECONDS = SESSION_COOKIE_AGE
+AXES_LOCKOUT_TEMPLATE = "desk/locked.html"
+from backoffice.navigation import UNFOLD  # noqa: E402, F401 - the admin's look and sidebar
 
 # --- change history of reference data (call history is margin.Event, not this) -------------------------
 import pghistory  # noqa: E402 - needs nothing above; kept beside what it configures

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.admin.apps import AdminConfig
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
@@ -30,6 +30,12 @@ class DeskSite(UnfoldAdminSite):
             path("audit/accounts/<str:code>/", self.admin_view(audit.account), name="audit_account"),
             path("audit/accounts/<str:code>/events.csv", self.admin_view(audit.export), name="audit_export"),
         ]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """A page that refreshes itself after its login ended is reloaded whole, not filled with a login form."""
+        if "HX-Request" in request.headers:
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return super().login(request, extra_context)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from django.utils import timezone
