@@ -1,0 +1,338 @@
+"""Sizing: what restores an account in one regime. Every answer is a what-if, assessed like any account.
+
+`plan` finds the smallest whole-lot sales (and purchases that cover shorts), those with the highest release per unit
+traded first, which is the least turnover. `cures` lists the other ways: cash, one sale alone, a deposit of securities.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from margin.engine import build, sums
+from margin.engine.charges import levels_of
+from margin.engine.columns import CASH, Book, Instruments, Market, Rules
+from margin.engine.exact import ZERO, exactly, round_quotient_up, round_up
+from margin.engine.levels import thresholds
+from margin.engine.measures import governed, worth
+
+_BRANCHES = 32  # what-ifs per assessment while searching
+_MOST_ROUNDS = 64  # 32^64 lots is more than any position
+
+
+class NotSizable(ValueError):
+    """Nothing can be sized for this account; the message says why."""
+
+
+@dataclass(frozen=True)
+class Trade:
+    """One line of a plan: sold is negative, bought to cover is positive. Money is in the instrument's currency."""
+
+    instrument_id: int
+    quantity: Decimal
+    price: Decimal
+    proceeds: Decimal  # before the fee; negative when bought
+    fee: Decimal  # rounded up
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Trades that restore the regime, or everything eligible and the residual that remains, in base currency."""
+
+    trades: tuple[Trade, ...]
+    is_enough: bool
+    residual: Decimal
+
+
+@dataclass(frozen=True)
+class Amount:
+    """So much of one instrument, alone: `value` in base currency, `quantity` in whole lots."""
+
+    instrument_id: int
+    quantity: Decimal
+    value: Decimal
+
+
+@dataclass(frozen=True)
+class Cures:
+    """Each alone restores the regime. Empty where that way does not lead there."""
+
+    cash: Decimal  # in base currency, rounded up
+    sales: tuple[Amount, ...]
+    deposits: tuple[Amount, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account in one regime, and the world around it: what every what-if shares."""
+
+    book: Book
+    row: int
+    instruments: Instruments
+    market: Market
+    rules: Rules
+    regime: str
+    fee_rate: Decimal
+
+    def excess(self, alternatives: Sequence[Mapping[int, Decimal]]) -> list[Decimal]:
+        """Equity beyond the restore requirement in each alternative; where nothing is asked any more, at least 0."""
+        copies = build.alternatives(self.instruments, self.book, self.row, alternatives)
+        policy = self.rules.policies[int(self.book.policy[self.row])]
+        everyone = np.arange(len(alternatives))
+        summed = sums.of_policy(copies, self.instruments, self.market, policy, everyone)
+        unpriced = summed.why_unpriced(everyone)
+        if any(unpriced):
+            raise NotSizable(f"Account {self.id} is unpriced ({'; '.join(next(filter(None, unpriced)))})")
+        index = [rule.regime for rule in policy.regimes].index(self.regime)
+        with exactly():
+            levels = levels_of(summed, index, everyone)
+            restore = thresholds(levels, policy.regimes[index], Decimal).restore
+            left = levels.equity - restore
+            return [max(x, ZERO) if not applies else x for x, applies in zip(left, levels.applies, strict=True)]
+
+    @property
+    def id(self) -> int:
+        return int(self.book.accounts[self.row])
+
+    @property
+    def base(self) -> int:
+        return int(self.book.base[self.row])
+
+    def traded(self, quantities: Mapping[int, Decimal]) -> dict[int, Decimal]:
+        """Changes of the holdings when these quantities are traded: the instruments, and the cash they move."""
+        changes: dict[int, Decimal] = {}
+        with exactly():
+            for i, quantity in quantities.items():
+                cash = self.cash_row(int(self.instruments.currency[i]))
+                changes[i] = changes.get(i, ZERO) + quantity
+                changes[cash] = changes.get(cash, ZERO) + self.proceeds(i, quantity) - self.fee(i, quantity)
+        return changes
+
+    def proceeds(self, i: int, quantity: Decimal) -> Decimal:
+        with exactly():
+            return -quantity * self.instruments.price[i] * self.instruments.multiplier[i]
+
+    def fee(self, i: int, quantity: Decimal) -> Decimal:
+        with exactly():
+            charged = abs(self.proceeds(i, quantity)) * self.fee_rate
+        return round_up(charged, self.instruments.minor_exponent(int(self.instruments.currency[i])))
+
+    def cash_row(self, currency: int) -> int:
+        rows = np.flatnonzero((self.instruments.kind == CASH) & (self.instruments.currency == currency))
+        if not rows.size:
+            raise NotSizable(f"There is no cash instrument in {self.instruments.currencies[currency]}")
+        return int(rows[0])
+
+    def rate(self, i: int) -> Decimal:
+        """The instrument's currency in base currency; known, because the account is priced."""
+        codes = self.instruments.currencies
+        rate = self.market.rate(codes[self.instruments.currency[i]], codes[self.base])
+        if rate is None:
+            raise NotSizable(f"There is no rate {codes[self.instruments.currency[i]]}/{codes[self.base]}")
+        return rate
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A position that may be traded away, in whole lots; the last lot may be a broken one."""
+
+    row: int
+    quantity: Decimal
+    lot: Decimal
+
+    @property
+    def lots(self) -> int:
+        return int(round_quotient_up(abs(self.quantity), self.lot, 0))
+
+    def closing(self, lots: int) -> Decimal:
+        """The trade that gives up so many lots: never more than is held, so never a change of sign."""
+        with exactly():
+            size = min(lots * self.lot, abs(self.quantity))
+            return -size if self.quantity > 0 else size
+
+
+def plan(
+    book: Book,
+    instruments: Instruments,
+    market: Market,
+    rules: Rules,
+    *,
+    regime: str,
+    fee_rate: Decimal = ZERO,
+    account_row: int = 0,
+    excluded: Collection[int] = (),
+) -> Plan:
+    """The smallest whole-lot trades that restore `regime`, fees included; instruments `excluded` (ids) stay.
+
+    One lot less of any line would not be enough. If nothing is enough, everything whose sale helps is sold and the
+    residual says what is still missing. Raises NotSizable for an unpriced account.
+    """
+    account = Account(book, account_row, instruments, market, rules, regime, fee_rate)
+    (excess,) = account.excess([{}])
+    if excess >= 0:
+        return Plan((), True, ZERO)
+    order = _by_release(account, _eligible(account, excluded), excess)
+    sold: dict[int, int] = {}
+    for k, holding in enumerate(order):
+        sold[k] = holding.lots
+        if account.excess([_trades(account, order, sold)])[0] >= 0:
+            sold = _least(account, order, sold)
+            return _finished(account, order, sold, ZERO)
+    (excess,) = account.excess([_trades(account, order, sold)])
+    residual = round_up(-excess, instruments.minor_exponent(account.base))
+    return _finished(account, order, sold, residual)
+
+
+def _eligible(account: Account, excluded: Collection[int]) -> list[Holding]:
+    rule = _rule(account)
+    may_be_traded = governed(account.instruments, rule.kinds) & (account.instruments.kind != CASH)
+    return [
+        Holding(row, quantity, account.instruments.lot[row])
+        for row, (quantity, _) in build.positions_of(account.book, account.row).items()
+        if may_be_traded[row] and int(account.instruments.ids[row]) not in excluded
+    ]
+
+
+def _rule(account: Account):  # type: ignore[no-untyped-def]
+    policy = account.rules.policies[int(account.book.policy[account.row])]
+    for rule in policy.regimes:
+        if rule.regime == account.regime:
+            return rule
+    raise NotSizable(f"Policy {policy.code} has no regime {account.regime!r}")
+
+
+def _by_release(account: Account, holdings: list[Holding], excess: Decimal) -> list[Holding]:
+    """Holdings whose sale helps, the highest release per unit traded first (ties: lower instrument id)."""
+    if not holdings:
+        return []
+    # Fees are proportional here: rounding them up would drown the release of a tiny lot.
+    trades = [{holding.row: holding.closing(1)} for holding in holdings]
+    with exactly():
+        changes = []
+        for holding, trade in zip(holdings, trades, strict=True):
+            change = account.traded(trade)
+            cash = account.cash_row(int(account.instruments.currency[holding.row]))
+            proceeds = account.proceeds(holding.row, trade[holding.row])
+            change[cash] += account.fee(holding.row, trade[holding.row]) - abs(proceeds) * account.fee_rate
+            changes.append(change)
+        after = account.excess(changes)
+        ranked = []
+        for holding, trade, left in zip(holdings, trades, after, strict=True):
+            value = abs(account.proceeds(holding.row, trade[holding.row])) * account.rate(holding.row)
+            if left > excess and value:
+                release = (left - excess, value)
+                ranked.append((release, int(account.instruments.ids[holding.row]), holding))
+    ranked.sort(key=lambda entry: (-_ratio(entry[0]), entry[1]))
+    return [holding for _, _, holding in ranked]
+
+
+def _ratio(pair: tuple[Decimal, Decimal]) -> float:
+    """Good enough to order by; nothing else depends on it."""
+    return float(pair[0]) / float(pair[1])
+
+
+def _trades(account: Account, order: Sequence[Holding], sold: Mapping[int, int]) -> dict[int, Decimal]:
+    return account.traded({order[k].row: order[k].closing(lots) for k, lots in sold.items() if lots})
+
+
+def _least(account: Account, order: Sequence[Holding], sold: dict[int, int]) -> dict[int, int]:
+    """Shrink every line as far as the others allow, the latest (least releasing) first, until none can shrink."""
+    for _ in range(_MOST_ROUNDS):
+        before = dict(sold)
+        for k in reversed(list(sold)):
+            sold[k] = _fewest_lots(account, order, sold, k)
+        if sold == before:
+            break
+    return sold
+
+
+def _fewest_lots(account: Account, order: Sequence[Holding], sold: Mapping[int, int], k: int) -> int:
+    """The lots of line k that are enough while one fewer is not; the present number is enough."""
+    low, high = -1, sold[k]  # `high` is enough; `low` is not, or does not exist
+    for _ in range(_MOST_ROUNDS):
+        if high - low <= 1:
+            break
+        step = max((high - low) // _BRANCHES, 1)
+        points = list(range(low + step, high, step))
+        left = account.excess([_trades(account, order, {**sold, k: lots}) for lots in points])
+        enough = [lots for lots, excess in zip(points, left, strict=True) if excess >= 0]
+        short = [lots for lots, excess in zip(points, left, strict=True) if excess < 0]
+        high = min(enough, default=high)
+        low = max((lots for lots in short if lots < high), default=low)
+    return high
+
+
+def _finished(account: Account, order: Sequence[Holding], sold: Mapping[int, int], residual: Decimal) -> Plan:
+    trades = []
+    for k, lots in sold.items():
+        if lots:
+            row, quantity = order[k].row, order[k].closing(lots)
+            trades.append(
+                Trade(
+                    instrument_id=int(account.instruments.ids[row]),
+                    quantity=quantity,
+                    price=account.instruments.price[row],
+                    proceeds=account.proceeds(row, quantity),
+                    fee=account.fee(row, quantity),
+                )
+            )
+    return Plan(tuple(trades), residual == 0, residual)
+
+
+def cures(
+    book: Book,
+    instruments: Instruments,
+    market: Market,
+    rules: Rules,
+    *,
+    regime: str,
+    fee_rate: Decimal = ZERO,
+    account_row: int = 0,
+) -> Cures:
+    """Cash, one sale, or a deposit of a security that is held: each alone restores the regime."""
+    account = Account(book, account_row, instruments, market, rules, regime, fee_rate)
+    (excess,) = account.excess([{}])
+    if excess >= 0:
+        return Cures(ZERO, (), ())
+    holdings = _by_release(account, _eligible(account, ()), excess)
+    return Cures(
+        cash=round_up(-excess, instruments.minor_exponent(account.base)),
+        sales=tuple(filter(None, (_sale(account, holding) for holding in holdings))),
+        deposits=_deposits(account, excess),
+    )
+
+
+def _sale(account: Account, holding: Holding) -> Amount | None:
+    whole = {0: holding.lots}
+    if account.excess([_trades(account, [holding], whole)])[0] < 0:
+        return None
+    quantity = holding.closing(_fewest_lots(account, [holding], whole, 0))
+    return _amount(account, holding.row, quantity)
+
+
+def _amount(account: Account, row: int, quantity: Decimal) -> Amount:
+    with exactly():
+        value = abs(quantity) * worth(account.instruments)[row] * account.rate(row)
+    exponent = account.instruments.minor_exponent(account.base)
+    return Amount(int(account.instruments.ids[row]), quantity, round_up(value, exponent))
+
+
+def _deposits(account: Account, excess: Decimal) -> tuple[Amount, ...]:
+    """What must be deposited of each security held long: the deficit ÷ what one lot of it releases."""
+    longs = [holding for holding in _eligible(account, ()) if holding.quantity > 0]
+    if not longs:
+        return ()
+    after = account.excess([{holding.row: holding.lot} for holding in longs])
+    found = []
+    exponent = account.instruments.minor_exponent(account.base)
+    for holding, left in zip(longs, after, strict=True):
+        with exactly():
+            release = left - excess
+            value = holding.lot * worth(account.instruments)[holding.row] * account.rate(holding.row)
+            if release <= 0:
+                continue
+            quantity = round_quotient_up(-excess, release, 0) * holding.lot
+            amount = round_quotient_up(-excess * value, release, exponent)
+        found.append(Amount(int(account.instruments.ids[holding.row]), quantity, amount))
+    return tuple(found)
