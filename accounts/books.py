@@ -280,7 +280,8 @@ def _write_clients(book: Book) -> dict[str, int]:
     """Add and update clients; returns the ids of all clients that the file names."""
     names = {row.values["client"] for row in (*book.clients, *book.contacts, *book.accounts)}
     there = Client.objects.filter(code__in=names).in_bulk(field_name="code")
-    new, changed = [], []
+    new: list[Client] = []
+    changed: list[Client] = []
     for row in book.clients:
         values = _given(row, "name", "language", "time_zone")
         if client := there.get(row.values["client"]):
@@ -295,7 +296,8 @@ def _write_clients(book: Book) -> dict[str, int]:
 def _write_contacts(book: Book, clients: Mapping[str, int]) -> None:
     people = Contact.objects.filter(client__in={clients[row.values["client"]] for row in book.contacts})
     there = {(contact.client_id, contact.email): contact for contact in people}
-    new, changed = [], []
+    new: list[Contact] = []
+    changed: list[Contact] = []
     for row in book.contacts:
         values = _given(row, "name", "phone", "language", "receives_notices")
         client = clients[row.values["client"]]
@@ -311,7 +313,8 @@ def _write_accounts(book: Book, clients: Mapping[str, int]) -> dict[str, int]:
     """Add and update accounts; returns the ids of all accounts that the file names."""
     names = {row.values["account"] for row in (*book.accounts, *book.positions)}
     there = Account.objects.filter(code__in=names).in_bulk(field_name="code")
-    new, changed = [], []
+    new: list[Account] = []
+    changed: list[Account] = []
     for row in book.accounts:
         if account := there.get(row.values["account"]):
             _take(account, _given(row, "name", "agreement"), changed)

@@ -131,7 +131,8 @@ def write(changes: Sequence[Change], *, cause: Cause) -> int:
         lock_instruments(instruments)
         lock_accounts(accounts)
         facts = _facts(changes, held(accounts, instruments), cause)
-        floor, count, changed = _floor(), 0, set()
+        floor, count = _floor(), 0
+        changed: set[int] = set()
         while chunk := list(islice(facts, COPY_ROWS)):
             _copy(chunk)
             count += len(chunk)
