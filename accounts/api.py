@@ -1,11 +1,19 @@
 """Clients, accounts, positions, fills and cash movements on the wire. `positions` and `cash` alone write."""
 
-from django_filters import rest_framework as filters
-from rest_framework import viewsets
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from typing import Any
 
-from accounts import models
-from market import wire
-from market.models import Kind
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import cash, fills, models
+from market import strict, wire
+from market.models import Instrument, Kind
 
 
 class ContactRows(wire.Rows):
@@ -107,6 +115,41 @@ class FillRows(wire.Rows):
         )
 
 
+class StoredRows(serializers.Serializer[Any]):
+    """The stored rows, in the order sent. A row that was there already has the id it had."""
+
+    ids = serializers.ListField(child=serializers.IntegerField())
+
+
+def stored(rows: Iterable[Any]) -> Response:
+    return Response({"ids": [row.pk for row in rows]}, status=status.HTTP_201_CREATED)
+
+
+def known(model: Any, rows: Collection[strict.Row], field: str) -> dict[str, int]:
+    """The ids of the codes that the rows name in `field`; Refused with every row whose code is unknown."""
+    codes = {row.values[field] for row in rows}
+    ids: dict[str, int] = dict(model.objects.filter(code__in=codes).values_list("code", "pk"))
+    problems = strict.Problems()
+    for row in rows:
+        if row.values[field] not in ids:
+            problems.add(row.number, field, f"there is no {field} {strict.shown(row.values[field])}")
+    problems.check()
+    return ids
+
+
+FILL_COLUMNS = {
+    "account": strict.column(strict.code, length=24),
+    "instrument": strict.column(strict.code, length=48),
+    "source": strict.column(strict.code, length=32),
+    "external_reference": strict.column(strict.code, length=80),
+    "quantity": wire.quantity(),
+    "price": wire.price(),
+    "fee": wire.amount(optional=True, default=Decimal(0)),
+    "traded_at": strict.column(strict.instant),
+    "settles_on": strict.column(strict.date, optional=True),
+}
+
+
 class FillFilters(filters.FilterSet):
     account = filters.CharFilter("account__code")
     instrument = filters.CharFilter("instrument__code")
@@ -125,6 +168,55 @@ class Fills(viewsets.ReadOnlyModelViewSet[models.Fill]):
     lookup_value_regex = "[0-9]+"
     ordering = ("-traded_at", "-pk")
     ordering_fields = ("traded_at", "recorded_at")
+    write_scope = "fills:write"
+
+    @extend_schema(
+        request={
+            "application/json": wire.batch_schema(
+                FILL_COLUMNS,
+                external_reference="Unique within its source; the same fill again is harmless",
+                quantity="Bought is positive, sold is negative",
+                price="As quoted, in the instrument's currency",
+                fee="In the instrument's currency; nothing where left out",
+            )
+        },
+        responses={201: StoredRows},
+        examples=[
+            OpenApiExample(
+                "A sale",
+                request_only=True,
+                value={
+                    "rows": [
+                        {
+                            "account": "A-1001",
+                            "instrument": "AIG",
+                            "source": "oms",
+                            "external_reference": "T-2008-000417",
+                            "quantity": "-500",
+                            "price": "4.76",
+                            "fee": "2.50",
+                            "traded_at": "2008-09-15T19:58:03Z",
+                            "settles_on": "2008-09-18",
+                        }
+                    ]
+                },
+            ),
+            OpenApiExample("Stored", response_only=True, status_codes=["201"], value={"ids": [417]}),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Book executed trades, all or nothing: each moves its instrument and its cash once."""
+        rows = wire.batch(request.data, FILL_COLUMNS)
+        accounts, instruments = known(models.Account, rows, "account"), known(Instrument, rows, "instrument")
+        given = [
+            models.Fill(
+                **{name: value for name, value in row.values.items() if name not in ("account", "instrument")},
+                account_id=accounts[row.values["account"]],
+                instrument_id=instruments[row.values["instrument"]],
+            )
+            for row in rows
+        ]
+        return stored(fills.apply_fills(given, at=timezone.now()))
 
 
 class CashMovementRows(wire.Rows):
@@ -137,6 +229,18 @@ class CashMovementRows(wire.Rows):
             *("id", "account", "currency", "kind", "amount", "source", "external_reference", "effective_at"),
             *("reverses", "note", "recorded_at"),
         )
+
+
+MOVEMENT_COLUMNS = {
+    "account": strict.column(strict.code, length=24),
+    "currency": strict.column(strict.code, length=12),
+    "kind": strict.column(strict.choice, of=models.CashMovement.Kind.values),
+    "amount": wire.amount(),
+    "source": strict.column(strict.code, length=32),
+    "external_reference": strict.column(strict.code, length=80),
+    "effective_at": strict.column(strict.instant),
+    "note": strict.column(strict.words, length=200, optional=True, default=""),
+}
 
 
 class CashMovementFilters(filters.FilterSet):
@@ -158,3 +262,71 @@ class CashMovements(viewsets.ReadOnlyModelViewSet[models.CashMovement]):
     lookup_value_regex = "[0-9]+"
     ordering = ("-effective_at", "-pk")
     ordering_fields = ("effective_at", "recorded_at")
+    write_scope = "cash:write"
+
+    @extend_schema(
+        request={
+            "application/json": wire.batch_schema(
+                MOVEMENT_COLUMNS,
+                currency="One that has a cash instrument",
+                amount="Into the account is positive, so a withdrawal is negative; whole smallest units",
+                external_reference="Unique within its source; the same movement again is harmless",
+            )
+        },
+        responses={201: StoredRows},
+        examples=[
+            OpenApiExample(
+                "A deposit and a withdrawal",
+                request_only=True,
+                value={
+                    "rows": [
+                        {
+                            "account": "A-1001",
+                            "currency": "USD",
+                            "kind": "deposit",
+                            "amount": "25000.00",
+                            "source": "bank",
+                            "external_reference": "FT-8841",
+                            "effective_at": "2008-09-16T14:00:00Z",
+                            "note": "Wire for MC-1042",
+                        },
+                        {
+                            "account": "A-1002",
+                            "currency": "JPY",
+                            "kind": "withdrawal",
+                            "amount": "-150000",
+                            "source": "bank",
+                            "external_reference": "FT-8842",
+                            "effective_at": "2008-09-16T14:00:00Z",
+                        },
+                    ]
+                },
+            ),
+            OpenApiExample("Stored", response_only=True, status_codes=["201"], value={"ids": [981, 982]}),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Record money that moved, all or nothing; each external reference counts once."""
+        rows = wire.batch(request.data, MOVEMENT_COLUMNS)
+        accounts, currencies = known(models.Account, rows, "account"), currencies_of(rows)
+        given = [
+            models.CashMovement(
+                **{name: value for name, value in row.values.items() if name not in ("account", "currency")},
+                account_id=accounts[row.values["account"]],
+                currency=currencies[row.values["currency"]],
+            )
+            for row in rows
+        ]
+        return stored(cash.post(given, at=timezone.now()))
+
+
+def currencies_of(rows: Collection[strict.Row]) -> dict[str, Instrument]:
+    """The cash instruments of the currencies the rows name; Refused with every row whose currency has none."""
+    wanted = {row.values["currency"] for row in rows}
+    there = set(Instrument.objects.filter(kind=Kind.CASH, currency__in=wanted).values_list("currency", flat=True))
+    problems = strict.Problems()
+    for row in rows:
+        if row.values["currency"] not in there:
+            problems.add(row.number, "currency", f"there is no cash in {strict.shown(row.values['currency'])}")
+    problems.check()
+    return cash.instruments(wanted)

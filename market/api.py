@@ -1,10 +1,17 @@
 """Instruments and quotes on the wire. `quotes.record` alone writes."""
 
-from django.db.models import Prefetch
-from django_filters import rest_framework as filters
-from rest_framework import serializers, viewsets
+from typing import Any
 
-from market import models, wire
+from django.db import transaction
+from django.db.models import Prefetch
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from market import guard, models, quotes, strict, wire
 
 
 class AliasRows(wire.Rows):
@@ -80,6 +87,32 @@ class QuoteFilters(filters.FilterSet):
     as_of_before = wire.before("as_of")
 
 
+QUOTE_COLUMNS = {
+    "instrument": strict.column(strict.code, length=48),
+    "source": strict.column(strict.code, length=guard.SOURCE_LENGTH),
+    "as_of": strict.column(strict.instant),
+    "mark": wire.price(optional=True),
+    "bid": wire.price(optional=True),
+    "ask": wire.price(optional=True),
+    "implied_volatility": wire.rate(optional=True),
+}
+
+
+class HeldLine(serializers.Serializer[Any]):
+    row = serializers.IntegerField()
+    field = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class RecordedQuotes(serializers.Serializer[Any]):
+    """What became of a batch of quotes."""
+
+    accepted = serializers.IntegerField()
+    repeated = serializers.IntegerField(help_text="We hold them already; nothing changed")
+    released = serializers.IntegerField(help_text="Quotes in quarantine that this batch confirmed")
+    held = HeldLine(many=True, help_text="In quarantine until a second source or a person confirms them")
+
+
 class Quotes(viewsets.ReadOnlyModelViewSet[models.Quote]):
     """The latest accepted quote of each instrument."""
 
@@ -91,3 +124,65 @@ class Quotes(viewsets.ReadOnlyModelViewSet[models.Quote]):
     lookup_value_regex = ".+"
     ordering = ("instrument",)
     ordering_fields = ("instrument", "as_of")
+    write_scope = "quotes:write"
+
+    @extend_schema(
+        request={
+            "application/json": wire.batch_schema(
+                QUOTE_COLUMNS,
+                instrument="Our code of the instrument",
+                as_of="When the source says it was so",
+                mark="May be left out where bid and ask are both there",
+                implied_volatility="A fraction: 0.25 is 25 %",
+            )
+        },
+        responses={201: RecordedQuotes},
+        examples=[
+            OpenApiExample(
+                "Two quotes",
+                request_only=True,
+                value={
+                    "rows": [
+                        {
+                            "instrument": "AIG",
+                            "source": "venue-a",
+                            "as_of": "2008-09-15T20:00:00Z",
+                            "bid": "4.75",
+                            "ask": "4.77",
+                        },
+                        {
+                            "instrument": "WTI-2020-05",
+                            "source": "venue-b",
+                            "as_of": "2020-04-20T18:30:00Z",
+                            "mark": "-37.63",
+                        },
+                    ]
+                },
+            ),
+            OpenApiExample(
+                "One accepted, one asked about",
+                response_only=True,
+                status_codes=["201"],
+                value={
+                    "accepted": 1,
+                    "repeated": 0,
+                    "released": 0,
+                    "held": [{"row": 1, "field": "mark", "reason": "jump: 4.76 is -60.8 % from 12.14, limit 25 %"}],
+                },
+            ),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Record quotes, all or nothing. A quote that moved too far is taken into quarantine and listed in `held`."""
+        rows = wire.batch(request.data, QUOTE_COLUMNS)
+        with transaction.atomic():
+            recorded = quotes.record([guard.Incoming(**row.values) for row in rows], at=timezone.now())
+            if recorded.refused:
+                raise strict.Refused(recorded.refused)
+        body = {
+            "accepted": recorded.accepted,
+            "repeated": recorded.repeated,
+            "released": recorded.released,
+            "held": [problem._asdict() for problem in recorded.held],
+        }
+        return Response(body, status=status.HTTP_201_CREATED)

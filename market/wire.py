@@ -11,19 +11,12 @@ from django.core.exceptions import ValidationError
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import exceptions, serializers, status
+from rest_framework import serializers
 
 from market import strict
 from market.fields import ExactField
 
 LARGEST_BATCH = 10_000
-
-
-class Conflict(exceptions.APIException):
-    """The batch contradicts what is already there."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "conflict"
 
 
 # --- rows out -----------------------------------------------------------------------------------------
@@ -120,6 +113,23 @@ def one_of(field: str, choices: Sequence[tuple[str, str]]) -> filters.MultipleCh
 
 
 # --- batches in ---------------------------------------------------------------------------------------
+
+
+def price(**options: Any) -> strict.Column:
+    """A column as wide as `market.fields.price`."""
+    return strict.column(strict.decimal, digits=32, places=12, **options)
+
+
+def quantity(**options: Any) -> strict.Column:
+    return strict.column(strict.decimal, digits=32, places=12, **options)
+
+
+def amount(**options: Any) -> strict.Column:
+    return strict.column(strict.decimal, digits=28, places=8, **options)
+
+
+def rate(**options: Any) -> strict.Column:
+    return strict.column(strict.decimal, digits=24, places=12, **options)
 
 
 def batch(body: Any, columns: Mapping[str, strict.Column]) -> list[strict.Row]:

@@ -15,9 +15,11 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from accounts import ledgers
 from market.strict import Problem, Refused
 
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 101
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +37,8 @@ def respond(error: Exception, context: dict[str, Any]) -> Response:
         if wait := getattr(error, "wait", None):
             headers["Retry-After"] = str(int(wait))
         body = _of_api_exception(error)
+    elif isinstance(error, ledgers.Conflict):
+        body = problem(409, "conflict", "Nothing was taken; a reference is used for something else.", error.problems)
     elif isinstance(error, Refused):
         body = problem(422, "rows_refused", "Nothing was taken; correct the rows and send all again.", error.problems)
     elif isinstance(error, IntegrityError):
@@ -53,7 +57,9 @@ def respond(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def problem(status: int, code: str, detail: str, problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
-    """One problem document. `reference` is also in our log."""
+    """One problem document, with at most MOST_ERRORS lines. `reference` is also in our log."""
+    if len(problems) > MOST_ERRORS:
+        problems = (*problems[:MOST_ERRORS], Problem(0, "", f"and {len(problems) - MOST_ERRORS} more"))
     return {
         "type": f"urn:margin-desk:problem:{code.replace('_', '-')}",
         "title": HTTPStatus(status).phrase,

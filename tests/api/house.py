@@ -1,0 +1,172 @@
+"""One row behind every address of the API, and the keys of those who ask."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+
+from accounts import positions
+from accounts.models import Account, CashMovement, Fill
+from backoffice import keys
+from backoffice.models import ApiKey
+from margin import calls
+from margin.models import Approval, Charge, Event, MarginCall, Measure, Plan, PlanLine
+from market import quotes
+from market.guard import Incoming
+from notifications.models import Notice
+from tests.margin import rows
+
+AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+LISTS = (
+    *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "policies"),
+    *("sweeps", "assessments", "calls", "events", "plans", "notices"),
+)
+SCOPE_OF = {
+    "quotes": "quotes:write",
+    "positions": "positions:write",
+    "fills": "fills:write",
+    "cash-movements": "cash:write",
+}
+
+
+def url(name: str, key: object = "") -> str:
+    return f"/api/v1/{name}/{key}/" if key != "" else f"/api/v1/{name}/"
+
+
+def member(role: str, *, staff: bool = True) -> User:
+    user = User.objects.create_user(f"{role.lower()}.one", password="a long enough pass phrase", is_staff=staff)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def key(*scopes: str, at: datetime | None = None, days: int = 30) -> tuple[ApiKey, str]:
+    """A key that was issued now, or `at`."""
+    administrator, _ = User.objects.get_or_create(username="administrator", is_staff=True)
+    at = at or timezone.now()
+    return keys.issue(name="test", scopes=scopes, created_by=administrator, at=at, expires_at=at + timedelta(days=days))
+
+
+def bearer(text: str) -> Client:
+    return Client(headers={"Authorization": f"Bearer {text}"})
+
+
+def post(client: Client, name: str, body: Any, *, once: str | None = "k-1", **options: Any) -> Any:
+    """POST a body (text, bytes or JSON) as application/json with an Idempotency-Key."""
+    content = body if isinstance(body, str | bytes) else json.dumps(body)
+    headers = {"Idempotency-Key": once} if once is not None else {}
+    return client.post(
+        url(name), content, content_type=options.pop("content_type", "application/json"), headers=headers
+    )
+
+
+def furnish() -> dict[str, object]:
+    """Rows in every list; the key of one row of each, as its address has it."""
+    owner = rows.account("A-1001")
+    usd, aig = rows.cash(), rows.equity("AIG")
+    at = timezone.now()
+    positions.apply_fills([fill_of(owner, aig, "T-1")], at=at)
+    deposit(owner, usd, "FT-1")
+    quotes.record([Incoming("AIG", "venue-a", at - timedelta(minutes=1), mark=Decimal("4.76"))], at=at)
+    version = rows.policy()
+    found = rows.assessment(owner, version, at=AT)
+    measure = Measure.objects.create(
+        **{"assessment": found, "regime": "house", "equity": 100, "requirement": 150},
+        **{"restore_requirement": 150, "deficit": 50, "cover": Decimal("0.66666667")},
+    )
+    Charge.objects.create(measure=measure, instrument=aig, code="long_stock", amount=150, explanation={"rate": "0.3"})
+    outcome = calls.carry_out([rows.issue(owner, version, assessment_id=found.pk)], at=AT, actor=rows.SWEEPER)[0]
+    assert outcome.error is None
+    call = MarginCall.objects.get(pk=outcome.call_id)
+    event = Event.objects.get(call=call)
+    return {
+        **{"clients": "C-A-1001", "accounts": "A-1001", "instruments": "AIG", "quotes": "AIG", "policies": "us_margin"},
+        "positions": owner.positions.get(instrument=aig).pk,
+        "fills": Fill.objects.get().pk,
+        "cash-movements": CashMovement.objects.get().pk,
+        "sweeps": found.sweep_id,
+        "assessments": found.pk,
+        "calls": call.pk,
+        "events": event.pk,
+        "plans": plan(call, aig).pk,
+        "notices": notice(event).pk,
+    }
+
+
+def fill_of(owner: Account, instrument: Any, reference: str) -> Fill:
+    return Fill(
+        account=owner,
+        instrument=instrument,
+        source="oms",
+        external_reference=reference,
+        quantity=Decimal(100),
+        price=Decimal("5.25"),
+        traded_at=AT,
+    )
+
+
+def deposit(owner: Account, currency: Any, reference: str) -> None:
+    from accounts import cash
+
+    movement = {"currency": "USD", "amount": Decimal("250.00"), "source": "bank", "external_reference": reference}
+    cash.deposit(owner, **movement, at=AT)
+
+
+def plan(call: MarginCall, instrument: Any) -> Plan:
+    content = '{"lines":[]}'
+    made = Plan.objects.create(
+        call=call,
+        content=content,
+        content_hash=hashlib.sha256(content.encode()).hexdigest(),
+        proposed_at=AT,
+        expires_at=AT + timedelta(hours=1),
+    )
+    PlanLine.objects.create(plan=made, instrument=instrument, quantity=-10, price=Decimal("4.76"))
+    approver = User.objects.get(username="risk.two")
+    Approval.objects.create(plan=made, content_hash=made.content_hash, approver=approver, approved_at=AT)
+    return made
+
+
+def notice(event: Event) -> Notice:
+    return Notice.objects.create(
+        event=event,
+        contact=event.account.client.contacts.get(),
+        kind=event.kind,
+        locale="en",
+        to_address="desk@clients.example",
+        subject="Margin call",
+        text="You owe.",
+        html="<p>You owe.</p>",
+        template_version="1",
+        content_hash="0" * 64,
+        message_id=f"<{event.pk}@margin-desk.example>",
+        prepared_at=AT,
+        send_after=AT,
+    )
+
+
+def quote(**fields: Any) -> dict[str, Any]:
+    at = timezone.now().isoformat().replace("+00:00", "Z")
+    return {"instrument": "AIG", "source": "venue-b", "as_of": at, "mark": "4.80", **fields}
+
+
+def fill(**fields: Any) -> dict[str, Any]:
+    sale = {"account": "A-1001", "instrument": "AIG", "source": "oms", "external_reference": "T-2"}
+    return {**sale, "quantity": "-10", "price": "4.80", "traded_at": "2026-03-02T15:00:00Z", **fields}
+
+
+def movement(**fields: Any) -> dict[str, Any]:
+    wire = {"account": "A-1001", "currency": "USD", "kind": "deposit", "amount": "10.00", "source": "bank"}
+    return {**wire, "external_reference": "FT-2", "effective_at": "2026-03-02T15:00:00Z", **fields}
+
+
+def position(**fields: Any) -> dict[str, Any]:
+    return {"account": "A-1001", "instrument": "AIG", "quantity": "75", **fields}
+
+
+GOOD = {"quotes": quote, "positions": position, "fills": fill, "cash-movements": movement}
