@@ -42,7 +42,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- applications -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # leaves the site to us: backoffice.site.DeskSite
     "backoffice.site.BackofficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
