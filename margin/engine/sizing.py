@@ -12,7 +12,7 @@ import numpy as np
 
 from margin.engine import build, sums
 from margin.engine.charges import levels_of
-from margin.engine.columns import CASH, Book, Instruments, Market, Rules
+from margin.engine.columns import CASH, Book, Instruments, Market, RegimeRule, Rules
 from margin.engine.exact import ZERO, exactly, round_quotient_up, round_up
 from margin.engine.levels import thresholds
 from margin.engine.measures import governed, worth
@@ -84,12 +84,20 @@ class Account:
         unpriced = summed.why_unpriced(everyone)
         if any(unpriced):
             raise NotSizable(f"Account {self.id} is unpriced ({'; '.join(next(filter(None, unpriced)))})")
-        index = [rule.regime for rule in policy.regimes].index(self.regime)
+        index = policy.regimes.index(self.rule)
         with exactly():
             levels = levels_of(summed, index, everyone)
             restore = thresholds(levels, policy.regimes[index], Decimal).restore
             left = levels.equity - restore
             return [max(x, ZERO) if not applies else x for x, applies in zip(left, levels.applies, strict=True)]
+
+    @property
+    def rule(self) -> RegimeRule:
+        policy = self.rules.policies[int(self.book.policy[self.row])]
+        for rule in policy.regimes:
+            if rule.regime == self.regime:
+                return rule
+        raise NotSizable(f"Policy {policy.code} has no regime {self.regime!r}")
 
     @property
     def id(self) -> int:
@@ -185,21 +193,12 @@ def plan(
 
 
 def _eligible(account: Account, excluded: Collection[int]) -> list[Holding]:
-    rule = _rule(account)
-    may_be_traded = governed(account.instruments, rule.kinds) & (account.instruments.kind != CASH)
+    may_be_traded = governed(account.instruments, account.rule.kinds) & (account.instruments.kind != CASH)
     return [
         Holding(row, quantity, account.instruments.lot[row])
         for row, (quantity, _) in build.positions_of(account.book, account.row).items()
         if may_be_traded[row] and int(account.instruments.ids[row]) not in excluded
     ]
-
-
-def _rule(account: Account):  # type: ignore[no-untyped-def]
-    policy = account.rules.policies[int(account.book.policy[account.row])]
-    for rule in policy.regimes:
-        if rule.regime == account.regime:
-            return rule
-    raise NotSizable(f"Policy {policy.code} has no regime {account.regime!r}")
 
 
 def _by_release(account: Account, holdings: list[Holding], excess: Decimal) -> list[Holding]:
