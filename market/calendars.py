@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -206,7 +207,7 @@ def fill(code: str, first: date, last: date) -> int:
 
 def _append(calendar: Calendar, hours: list[venues.Hours]) -> int:
     """Insert the sessions the calendar lacks; a day that exists stays as it is."""
-    columns = [
+    columns: list[list[Any]] = [
         [session.on for session in hours],
         [session.opens_at for session in hours],
         [session.closes_at for session in hours],

@@ -5,7 +5,6 @@ person confirms it (reliability.md P1, P2, P4, P5, P6, P8). Nothing here reads a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from enum import Enum
@@ -28,8 +27,7 @@ WIDE = Context(prec=80)
 MAY_BE_ZERO = ("option", "future_option", "otc")
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A quote as a source sends it. `mark` None: the middle of bid and ask, which must then both be there."""
 
     instrument: str
@@ -41,8 +39,7 @@ class Incoming:
     implied_volatility: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What is known of the instrument before the quote comes. `latest` is its newest accepted quote.
 
     `splits` are applied splits as (effective_at, new units per old unit): positions already follow them.
@@ -110,7 +107,7 @@ def canonical(quote: Incoming) -> Incoming:
         raise strict.refuse("bid", f"{bid} is above the ask {ask}: the quote is crossed")
     if mark is None:
         mark = middle(bid, ask)
-    return replace(quote, bid=bid, ask=ask, mark=mark, implied_volatility=volatility)
+    return Incoming(quote.instrument, quote.source, quote.as_of, mark, bid, ask, volatility)
 
 
 def middle(bid: Decimal | None, ask: Decimal | None) -> Decimal:

@@ -234,7 +234,6 @@ class QuoteFact(QuoteColumns):
                 fields=("instrument", "as_of", "source"), name="quote_fact_is_one_per_instrument_instant_source"
             ),
         )
-        indexes = (models.Index(fields=("instrument", "-as_of", "-id"), name="quote_fact_by_instrument"),)
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.mark} at {self.as_of:%Y-%m-%d %H:%M:%S}"
@@ -244,7 +243,8 @@ class Quote(QuoteColumns):
     """The latest accepted quote of an instrument. Written by `quotes.record` alone."""
 
     instrument = models.OneToOneField(Instrument, on_delete=models.PROTECT, primary_key=True, related_name="quote")
-    fact = models.ForeignKey(QuoteFact, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # No constraint in the database: facts cannot be deleted, and one check per tick and instrument is the dearest part.
+    fact = models.ForeignKey(QuoteFact, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
 
     class Meta:
         ordering = ("instrument",)

@@ -5,7 +5,7 @@ instrument take turns and the newest `as_of` stays (never call `record` twice in
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -132,7 +132,7 @@ def _sort(row: int, quote: Incoming, desk: Desk, found: Sorted, at: datetime) ->
 def _accept(desk: Desk, quote: Incoming, found: Sorted) -> None:
     found.facts.append((desk.pk, quote))
     found.accepted += 1
-    desk.standing = replace(desk.standing, latest=quote)
+    desk.standing = desk.standing._replace(latest=quote)
 
 
 def _agreeing(desk: Desk, quote: Incoming) -> list[Held]:
@@ -194,7 +194,7 @@ def confirm(held: HeldQuote, *, at: datetime, person: Any) -> Quote:
         )
     agreeing = sorted([current, *_agreeing(desk, current.quote)], key=lambda other: other.quote.as_of)
     _write_facts([(desk.pk, other.quote) for other in agreeing])
-    _close([other.pk for other in agreeing], HeldQuote.State.CONFIRMED, at, person, "")
+    _close([other.pk for other in agreeing if other.pk], HeldQuote.State.CONFIRMED, at, person, "")
     held.refresh_from_db()
     return Quote.objects.get(pk=desk.pk)
 
@@ -221,7 +221,7 @@ def _open(held: HeldQuote, person: Any) -> tuple[Desk, Held]:
     return desk, current
 
 
-def _close(keys: list[int | None], state: str, at: datetime, person: Any, reason: str) -> None:
+def _close(keys: list[int], state: str, at: datetime, person: Any, reason: str) -> None:
     HeldQuote.objects.filter(pk__in=keys).update(state=state, decided_at=at, decided_by=person, decided_reason=reason)
 
 
@@ -266,7 +266,7 @@ def _lock(codes: Iterable[str]) -> dict[str, Desk]:
         cursor.execute(f"SELECT {QUOTE_COLUMNS} FROM market_quote WHERE instrument_id = ANY(%s)", [list(desks)])  # noqa: S608
         for pk, *columns in cursor.fetchall():
             code, desk = desks[pk]
-            desk.standing = replace(desk.standing, latest=Incoming(code, *columns))
+            desk.standing = desk.standing._replace(latest=Incoming(code, *columns))
         cursor.execute(
             f"SELECT {QUOTE_COLUMNS}, reason, previous_mark, id FROM market_heldquote"  # noqa: S608
             " WHERE state = 'held' AND instrument_id = ANY(%s)",
@@ -285,24 +285,33 @@ QUOTE_COLUMNS = "instrument_id, source, as_of, mark, bid, ask, implied_volatilit
 
 def _read_splits(desks: dict[int, Desk]) -> None:
     """Splits that positions follow already: the guard measures a move against the price before, divided by them."""
+    since = min((desk.standing.latest.as_of for desk in desks.values() if desk.standing.latest), default=None)
+    if since is None:
+        return
     applied = CorporateAction.objects.filter(kind=CorporateAction.Kind.SPLIT, applied_at__isnull=False)
-    for pk, effective_at, ratio in applied.filter(instrument_id__in=list(desks)).values_list(
-        "instrument_id", "effective_at", "new_per_old"
-    ):
-        standing = desks[pk].standing
-        desks[pk].standing = replace(standing, splits=(*standing.splits, (effective_at, ratio)))
+    columns = ("instrument_id", "effective_at", "new_per_old")
+    for pk, effective_at, ratio in applied.filter(effective_at__gt=since).values_list(*columns):
+        if pk in desks and ratio is not None:
+            standing = desks[pk].standing
+            desks[pk].standing = standing._replace(splits=(*standing.splits, (effective_at, ratio)))
 
 
-def _columns(rows: Sequence[tuple[int, Incoming]]) -> list[list[Any]]:
+def _columns(rows: Sequence[tuple[int, Incoming]]) -> list[str]:
+    """The quotes as array literals: several times quicker than letting the driver adapt every element."""
+    instants = {quote.as_of: quote.as_of.isoformat() for _, quote in rows}
     return [
-        [pk for pk, _ in rows],
-        [quote.source for _, quote in rows],
-        [quote.as_of for _, quote in rows],
-        [quote.mark for _, quote in rows],
-        [quote.bid for _, quote in rows],
-        [quote.ask for _, quote in rows],
-        [quote.implied_volatility for _, quote in rows],
+        _array(str(pk) for pk, _ in rows),
+        _array(f'"{quote.source}"' for _, quote in rows),  # a code: it holds no quote and no backslash
+        _array(instants[quote.as_of] for _, quote in rows),
+        *(
+            _array("NULL" if value is None else str(value) for value in column)
+            for column in zip(*(quote[3:] for _, quote in rows), strict=True)
+        ),
     ]
+
+
+def _array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
 
 
 GIVEN = "unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[]"
