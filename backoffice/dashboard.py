@@ -132,5 +132,5 @@ def progress(sweep: Sweep) -> dict[str, Any]:
 
 def closest(finished: list[int]) -> list[Measure]:
     """Accounts without a deficit whose cover is lowest, from the newest finished sweeps."""
-    near = Measure.objects.filter(assessment__sweep__in=finished, deficit=0, cover__isnull=False)
+    near = Measure.objects.filter(assessment__sweep__in=finished, deficit=0, requirement__gt=0)
     return list(near.select_related("assessment__account__client").order_by("cover")[:SHOWN])

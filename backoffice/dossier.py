@@ -23,6 +23,13 @@ from notifications.models import Notice
 
 Deed = Callable[[MarginCall, str, datetime, actors.Actor], Any]
 
+
+def propose(call: MarginCall, reason: str, at: datetime, actor: actors.Actor) -> Plan:
+    from margin import liquidation  # the engine: not needed to start
+
+    return liquidation.propose(call, at=at, actor=actor, reason=reason)
+
+
 # What each button does: one domain call.
 DEEDS: dict[str, tuple[str, Deed]] = {
     "escalate": (
@@ -30,6 +37,10 @@ DEEDS: dict[str, tuple[str, Deed]] = {
         lambda call, reason, at, actor: calls.escalate(
             call, cause=workflow.Cause.PERSON, at=at, actor=actor, reason=reason
         ),
+    ),
+    "propose": (
+        "A liquidation plan for {call} is proposed; another person must approve it.",
+        propose,
     ),
     "propose_cancel": (
         "The retraction of {call} is asked for; another person must decide.",

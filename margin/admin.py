@@ -157,7 +157,7 @@ def measured(assessment: Assessment, measures: list[Measure]) -> Table:
 def held(assessment: Assessment) -> Table:
     return Table(
         "What it rests on",
-        ("instrument", "quantity", "mark", "FX"),
+        ("instrument", "quantity", "cost", "mark"),
         [
             tuple(part if part is not None else figures.missing("not usable") for part in row)
             for row in assessment.holdings

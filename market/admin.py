@@ -1,15 +1,18 @@
 """The desk's pages of market rows: instruments, quotes and their age, quarantine, corporate actions, rates."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from market import figures
-from market.faces import ReadOnlyAdmin, Table, at_column, column
-from market.models import Alias, Calendar, Close, FxRate, Instrument, Quote, QuoteFact, Rate, Session
+from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, may, require
+from market.models import Alias, Calendar, Close, FxRate, HeldQuote, Instrument, Quote, QuoteFact, Rate, Session
 
 code = column("instrument", lambda row: row.instrument.code, ordering="instrument__code")
 
@@ -163,3 +166,107 @@ class CalendarAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
         return super().get_queryset(request).order_by("code")
+
+
+# --- quarantine -------------------------------------------------------------------------------------
+
+
+HELD_LOOKS = {"held": "warn", "confirmed": "good", "rejected": "cancelled"}
+
+
+def move(held: HeldQuote) -> Any:
+    """How far it would move from the last accepted mark."""
+    if not held.previous_mark:
+        return figures.missing("no earlier mark to compare with")
+    return figures.percent((held.mark / held.previous_mark - 1).quantize(Decimal("0.0001")))
+
+
+@admin.register(HeldQuote)
+class HeldQuoteAdmin(ReadOnlyAdmin):
+    """Quarantine: a held price is not used until a second source or a person says it is real."""
+
+    list_display = (
+        code,
+        column("state", lambda row: figures.badge(row.state, look=HELD_LOOKS[row.state]), ordering="state"),
+        column("figure_mark", mark, ordering="mark"),
+        column("figure_last_accepted", lambda row: figures.price(row.previous_mark, row.instrument.currency)),
+        column("figure_move", move),
+        at_column("as_of"),
+        "source",
+        "reason",
+        column("decided_by", lambda row: row.decided_by or row.decided_source or figures.missing("not decided")),
+    )
+    list_filter = ("state", "source")
+    search_fields = ("instrument__code", "instrument__name", "reason")
+    list_select_related = ("instrument", "decided_by")
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = super().get_list_display(request)
+        return (*shown, column("decide", decide_buttons)) if may(request, "market.change_heldquote") else shown
+
+    def get_urls(self) -> list[URLPattern]:
+        guard = self.admin_site.admin_view
+        return [
+            path("<int:held_id>/confirm/", guard(confirm), name="market_heldquote_confirm"),
+            path("<int:held_id>/reject/", guard(reject), name="market_heldquote_reject"),
+            *super().get_urls(),
+        ]
+
+    def buttons(self, request: HttpRequest, obj: HeldQuote) -> list[Button]:
+        if obj.state != HeldQuote.State.HELD or not may(request, "market.change_heldquote"):
+            return []
+        return [
+            Button(
+                "Confirm: the move is real",
+                reverse("admin:market_heldquote_confirm", args=(obj.pk,)),
+                look="primary",
+                hint="it becomes the current quote, with all in quarantine that agree with it",
+            ),
+            Button("Reject", reverse("admin:market_heldquote_reject", args=(obj.pk,)), field="reason"),
+        ]
+
+
+def decide_buttons(held: HeldQuote) -> Any:
+    """In the list: confirm at once; rejecting takes a reason, so it leads to the page."""
+    if held.state != HeldQuote.State.HELD:
+        return ""
+    return format_html(
+        '<button class="button" type="submit" formaction="{}">Confirm</button> <a class="link" href="{}">Reject…</a>',
+        reverse("admin:market_heldquote_confirm", args=(held.pk,)),
+        reverse("admin:market_heldquote_change", args=(held.pk,)),
+    )
+
+
+def find_held(held_id: int) -> HeldQuote:
+    held = HeldQuote.objects.select_related("instrument").filter(pk=held_id).first()
+    if held is None:
+        raise Http404(f"There is no quote {held_id} in quarantine.")
+    return held
+
+
+def confirm(request: HttpRequest, held_id: int) -> HttpResponse:
+    from market import quotes
+
+    require(request, "market.change_heldquote")
+    held = find_held(held_id)
+    return act(
+        request,
+        back=f"{reverse('admin:market_heldquote_changelist')}?state__exact=held",
+        done=f"{held.instrument.code} at {figures.separated(held.mark)} is confirmed; sweeps use it from now on.",
+        deed=lambda: quotes.confirm(held, at=timezone.now(), person=request.user),
+        refusals=(quotes.CannotDecide,),
+    )
+
+
+def reject(request: HttpRequest, held_id: int) -> HttpResponse:
+    from market import quotes
+
+    require(request, "market.change_heldquote")
+    held = find_held(held_id)
+    return act(
+        request,
+        back=f"{reverse('admin:market_heldquote_changelist')}?state__exact=held",
+        done=f"{held.instrument.code} at {figures.separated(held.mark)} is rejected; the last accepted quote stays.",
+        deed=lambda: quotes.reject(held, at=timezone.now(), person=request.user, reason=request.POST.get("reason", "")),
+        refusals=(quotes.CannotDecide,),
+    )

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 MINOR_EXPONENTS = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "BTC": 8, "ETH": 8, "SOL": 8}
 MINUS = "−"
+UNBOUNDED = 99_999_999  # what a cover is stored as where nothing is required
 HOUR, DAY = 3600, 86400
 
 
@@ -62,7 +63,7 @@ def price(value: Decimal | None, currency: str = "", *, why: str = "no price") -
 
 def ratio(value: Decimal | None, *, why: str = "nothing is required") -> SafeString:
     """A cover such as 1.023. Rounded down: a cover below one never reads as one."""
-    if value is None:
+    if value is None or abs(value) >= UNBOUNDED:
         return missing(why)
     return format_html('<span class="figure">{}</span>', separated(value, 3, rounding=ROUND_DOWN))
 

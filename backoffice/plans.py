@@ -1,0 +1,209 @@
+"""A liquidation plan on one page: what would be sold and what it restores; approved by another person; its fills."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Sum
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from margin import actors, calls, clock
+from margin.models import Plan, PlanFill, PlanLine
+from market import figures
+from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, link, may
+
+LOOKS = {"proposed": "issued", "approved": "warn", "done": "good", "rejected": "cancelled", "expired": "cancelled"}
+REFUSALS = (calls.CallError, clock.SkewedClock)
+
+
+class FillForm(forms.Form):
+    """What the broker reported for one line. The sign comes from the line."""
+
+    quantity = forms.DecimalField(max_digits=32, decimal_places=12, min_value=Decimal("1e-12"))
+    price = forms.DecimalField(max_digits=32, decimal_places=12)
+    fee = forms.DecimalField(max_digits=28, decimal_places=8, min_value=Decimal(0))
+    external_reference = forms.CharField(max_length=80)
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    list_display = (
+        column("plan", lambda row: f"plan {row.pk}", ordering="pk"),
+        column("call", lambda row: row.call.number),
+        column("client", lambda row: f"{row.call.account.client.name} {row.call.account.code}"),
+        column("state", lambda row: figures.badge(row.state, look=LOOKS[row.state]), ordering="state"),
+        at_column("proposed_at", "proposed"),
+        column("by", lambda row: row.proposed_by or "system"),
+        column("approved_by", lambda row: ", ".join(str(one.approver) for one in row.approvals.all()) or "nobody yet"),
+        at_column("expires_at", "expires"),
+    )
+    list_filter = ("state",)
+    search_fields = ("call__account__code", "call__account__client__name")
+    list_select_related = ("call__account__client", "proposed_by")
+    change_form_template = "desk/plan.html"
+    left_out = ("content", "content_hash")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("approvals__approver")
+
+    def get_urls(self) -> list[URLPattern]:
+        guard = self.admin_site.admin_view
+        return [
+            path("<int:plan_id>/approve/", guard(approve), name="margin_plan_approve"),
+            path("<int:plan_id>/reject/", guard(reject), name="margin_plan_reject"),
+            path("lines/<int:line_id>/fill/", guard(self.fill), name="margin_plan_fill"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        plan = self.get_object(request, object_id)
+        more = {} if plan is None else {**gather(plan), "form_rows": fill_rows(request, plan), "at": timezone.now()}
+        return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
+
+    def buttons(self, request: HttpRequest, obj: Plan) -> list[Button]:
+        if obj.state != Plan.State.PROPOSED or not may(request, "margin.change_plan"):
+            return []
+        own = obj.proposed_by_id == request.user.pk
+        given = obj.approvals.filter(approver=request.user.pk).exists()
+        late = timezone.now() > obj.expires_at
+        why_not = "another person must decide" if own or given else "it expired; propose a new one" if late else ""
+        return [
+            Button("Approve", reverse("admin:margin_plan_approve", args=(obj.pk,)), look="danger", why_not=why_not),
+            Button("Reject", reverse("admin:margin_plan_reject", args=(obj.pk,)), field="reason"),
+        ]
+
+    def tables(self, request: HttpRequest, obj: Plan) -> list[Table]:
+        return [approvals_table(obj), fills_table(request, obj)]
+
+    def fill(self, request: HttpRequest, line_id: int) -> HttpResponse:
+        """Record one fill; what does not fit is said beside the form, with what was typed still in it."""
+        from margin import liquidation  # the engine: not needed to start
+
+        line = PlanLine.objects.select_related("plan__call", "instrument").filter(pk=line_id).first()
+        if line is None:
+            raise Http404(f"There is no line {line_id}.")
+        form = FillForm(request.POST)
+        if request.method == "POST" and not form.is_valid():
+            return self.change_view(request, str(line.plan_id), extra_context={"bad_line": line.pk, "bad_form": form})
+        sign = 1 if line.quantity > 0 else -1
+        return act(
+            request,
+            back=reverse("admin:margin_plan_change", args=(line.plan_id,)),
+            done="The fill is booked.",
+            deed=lambda: liquidation.record_fill(
+                line,
+                **{**form.cleaned_data, "quantity": sign * form.cleaned_data["quantity"]},
+                source="desk",
+                at=clock.now(),
+                actor=actors.person(request.user),
+            ),
+            refusals=REFUSALS,
+        )
+
+
+def find(plan_id: int) -> Plan:
+    plan = Plan.objects.select_related("call").filter(pk=plan_id).first()
+    if plan is None:
+        raise Http404(f"There is no plan {plan_id}.")
+    return plan
+
+
+def approve(request: HttpRequest, plan_id: int) -> HttpResponse:
+    from margin import liquidation
+
+    return decide(request, plan_id, "Your approval of plan {} is recorded.", liquidation.approve)
+
+
+def reject(request: HttpRequest, plan_id: int) -> HttpResponse:
+    from margin import liquidation
+
+    reason = request.POST.get("reason", "")
+    return decide(
+        request, plan_id, "Plan {} is rejected.", lambda plan, **by: liquidation.reject(plan, reason=reason, **by)
+    )
+
+
+def decide(request: HttpRequest, plan_id: int, done: str, verb: Callable[..., Any]) -> HttpResponse:
+    plan = find(plan_id)
+    return act(
+        request,
+        back=reverse("admin:margin_plan_change", args=(plan.pk,)),
+        done=done.format(plan.pk),
+        deed=lambda: verb(plan, at=clock.now(), actor=actors.person(request.user)),
+        refusals=REFUSALS,
+    )
+
+
+def gather(plan: Plan) -> dict[str, Any]:
+    """The content that is approved, word for word, in the desk's figures."""
+    from margin import liquidation
+
+    body = liquidation.content(plan)
+    currency = body["currency"]
+    lines = [
+        (
+            line["code"],
+            "sell" if Decimal(line["quantity"]) < 0 else "buy back",
+            figures.quantity(abs(Decimal(line["quantity"]))),
+            figures.price(Decimal(line["price"])),
+            figures.amount(line["proceeds"], currency),
+            figures.amount(line["fee"], currency),
+        )
+        for line in body["lines"]
+    ]
+    return {
+        "plan": plan,
+        "call": plan.call,
+        "body": body,
+        "lines_table": Table("What would be closed", ("instrument", "", "units", "price", "proceeds", "fee"), lines),
+    }
+
+
+def fill_rows(request: HttpRequest, plan: Plan) -> list[dict[str, Any]]:
+    """Lines that still have something to fill, for who may record it."""
+    if plan.state != Plan.State.APPROVED or not may(request, "margin.add_planfill"):
+        return []
+    lines = plan.lines.select_related("instrument").annotate(filled=Sum("fills__fill__quantity"))
+    open_lines = [(line, line.quantity - (line.filled or 0)) for line in lines]
+    return [{"line": line, "left": abs(left), "sells": line.quantity < 0} for line, left in open_lines if left]
+
+
+def approvals_table(plan: Plan) -> Table:
+    needed = 1 if plan.proposed_by_id else 2
+    return Table(
+        "Approvals",
+        ("who", "when", "content"),
+        [
+            (str(one.approver), figures.instant(one.approved_at, seconds=True), f"{one.content_hash[:16]}…")
+            for one in plan.approvals.select_related("approver")
+        ],
+        empty="Nobody has approved it yet.",
+        note=f"Proposed by {plan.proposed_by or 'the system'}: {needed} other "
+        f"{'person' if needed == 1 else 'people'} must approve exactly this content, {plan.content_hash[:16]}….",
+    )
+
+
+def fills_table(request: HttpRequest, plan: Plan) -> Table:
+    done = PlanFill.objects.filter(line__plan=plan).select_related("fill__instrument").order_by("id")
+    return Table(
+        "Fills",
+        ("traded", "instrument", "quantity", "price", "fee", "reference"),
+        [
+            (
+                figures.instant(one.fill.traded_at, seconds=True),
+                link(request, one.fill.instrument, one.fill.instrument.code),
+                figures.quantity(one.fill.quantity),
+                figures.price(one.fill.price, one.fill.instrument.currency),
+                figures.amount(one.fill.fee, one.fill.instrument.currency),
+                one.fill.external_reference,
+            )
+            for one in done
+        ],
+        empty="Nothing was sold yet.",
+    )
