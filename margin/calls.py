@@ -103,7 +103,8 @@ def escalate(
 
 def liquidate(call: MarginCall, *, residual: Decimal, at: datetime, actor: Actor, reason: str = "") -> MarginCall:
     """Close an escalated call after the fills of an approved plan (the database checks that there are some)."""
-    move = _move(Verb.LIQUIDATE, call, reason=reason, details={"residual": chain.text(residual)})
+    changes = {"amount_outstanding": residual}
+    move = _move(Verb.LIQUIDATE, call, changes=changes, reason=reason, details={"residual": chain.text(residual)})
     return _one(move, at=at, actor=actor)
 
 
@@ -322,4 +323,4 @@ def _one(move: Move, *, at: datetime, actor: Actor) -> MarginCall:
     outcome = carry_out([move], at=at, actor=actor)[0]
     if outcome.error is not None:
         raise outcome.error
-    return MarginCall.objects.get(pk=outcome.move.call_id)
+    return MarginCall.objects.get(pk=outcome.call_id or 0)

@@ -108,6 +108,10 @@ class Reading:
     clocks: Mapping[str, due.Rule] = field(default_factory=dict)
 
 
+class NoPolicy(LookupError):
+    """No approved policy governs the account at that instant."""
+
+
 class BadTerms(ValueError):
     """The terms are not a policy; the message names the key."""
 
@@ -157,7 +161,7 @@ def publish(
     code: str, *, terms: Mapping[str, Any], effective_at: datetime, at: datetime, actor: Actor, note: str = ""
 ) -> PolicyVersion:
     """Publish a new version of the policy `code`; it binds nobody until another person approves it."""
-    _require_risk(actor)
+    publisher = _risk(actor)
     parse(terms, code=code)
     with transaction.atomic():
         policy, _ = Policy.objects.get_or_create(code=code, defaults={"name": code})
@@ -169,18 +173,18 @@ def publish(
             terms=terms,
             note=note,
             effective_at=effective_at,
-            published_by_id=actor.user_id,
+            published_by_id=publisher,
             published_at=at,
         )
 
 
 def approve(version: PolicyVersion, *, at: datetime, actor: Actor) -> PolicyVersion:
     """Approve a published version. The person who published it cannot."""
-    _require_risk(actor)
-    if actor.user_id == version.published_by_id:
+    approver = _risk(actor)
+    if approver == version.published_by_id:
         raise Refused(f"{actor.name} published {version}; another person must approve it")
     changed = PolicyVersion.objects.filter(pk=version.pk, approved_by=None).update(
-        approved_by_id=actor.user_id, approved_at=at
+        approved_by_id=approver, approved_at=at
     )
     if not changed:
         raise Refused(f"{version} is approved already")
@@ -188,9 +192,11 @@ def approve(version: PolicyVersion, *, at: datetime, actor: Actor) -> PolicyVers
     return version
 
 
-def _require_risk(actor: Actor) -> None:
+def _risk(actor: Actor) -> int:
+    """The user id of a person of Risk; Refused for anybody else."""
     if actor.role != "Risk" or actor.user_id is None:
         raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not change policies; it takes Risk")
+    return actor.user_id
 
 
 def in_force(at: datetime) -> dict[str, PolicyVersion]:
@@ -198,7 +204,7 @@ def in_force(at: datetime) -> dict[str, PolicyVersion]:
     versions = (
         PolicyVersion.objects.filter(approved_at__lte=at, effective_at__lte=at)
         .select_related("policy")
-        .order_by("policy", "-effective_at", "-number")
-        .distinct("policy")
+        .order_by("policy__code", "-effective_at", "-number")
+        .distinct("policy__code")
     )
     return {version.policy.code: version for version in versions}

@@ -9,18 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
 
 from margin import policies
-from margin.engine import build, columns, kernels
+from margin.engine import build, columns, copying
 from margin.models import PolicyVersion
 from margin.prices import Price, PriceSet
 from market.models import Instrument
-
-HEADER_BYTES = 19
-SMALLEST_ROW_BYTES = 34  # field count, two keys, two numerics' lengths
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Accounts:
     last: int = 2**62
     ids: Sequence[int] | None = None
 
-    def condition(self, column: str) -> tuple[str, tuple[object, ...]]:
+    def condition(self, column: str) -> tuple[str, tuple[Any, ...]]:
         """SQL that `column` is among them, and its parameters."""
         if self.ids is not None:
             return f"{column} = ANY (%s)", (list(self.ids),)
@@ -90,7 +88,7 @@ def take(
         base=np.array([index[row.currency] for row in account_rows], np.int32),
         policy=np.array([row.policy for row in account_rows], np.int32),
         revision=np.array([row.revision for row in account_rows], np.int64),
-        positions=_decoded(stream),
+        positions=copying.positions(stream, with_cost=True),
     )
     return Snapshot(
         at=prices.at,
@@ -153,32 +151,6 @@ def _positions(chosen: Accounts, past: Past | None) -> bytes:
         statement = cursor.mogrify(query, parameters).decode()
         cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", buffer)
     return buffer.getvalue()
-
-
-def _decoded(stream: bytes) -> build.Columns:
-    """Exact columns from a binary COPY of (account, instrument, quantity, cost); a bad number refuses its account."""
-    rows = kernels.rows()
-    capacity = max(1, (len(stream) - HEADER_BYTES) // SMALLEST_ROW_BYTES + 1)
-    account, instrument = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-    mantissa = np.zeros((2, capacity), np.int64)
-    decimals, fault = np.zeros((2, capacity), np.int8), np.zeros((2, capacity), np.int8)
-    count, code = rows.decode(np.frombuffer(stream, np.uint8), account, instrument, mantissa, decimals, fault)
-    if code != rows.GOOD:
-        raise RuntimeError(f"the positions could not be read: row {count} of the COPY stream is damaged (code {code})")
-    refused = tuple(
-        (int(account[row]), f"instrument {int(instrument[row])}: its {name} cannot be held exactly")
-        for name, column, allowed in (("quantity", 0, rows.GOOD), ("cost", 1, rows.NULL))
-        for row in np.flatnonzero((fault[column, :count] != rows.GOOD) & (fault[column, :count] != allowed))
-    )
-    return build.Columns(
-        account=account[:count],
-        instrument=instrument[:count],
-        quantity=mantissa[0, :count],
-        decimals=decimals[0, :count],
-        cost=mantissa[1, :count],
-        cost_decimals=np.where(fault[1, :count] == rows.GOOD, decimals[1, :count], -1).astype(np.int8),
-        refused=refused,
-    )
 
 
 INSTRUMENT_COLUMNS = (

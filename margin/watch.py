@@ -96,16 +96,22 @@ def raise_and_clear(wrong: Iterable[tuple[str, str, str]], *, kinds: Iterable[st
     stated = {(kind, subject): message for kind, subject, message in wrong}
     raised = []
     for (kind, subject), message in stated.items():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO margin_alarm (kind, subject, message, raised_at) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING RETURNING id",
-                [kind, subject[:80], message[:400], at],
-            )
-            row = cursor.fetchone()
-        if row:
-            raised.append(Alarm.objects.get(pk=row[0]))
+        alarm = raise_alarm(kind, subject, message, at=at)
+        if alarm:
+            raised.append(alarm)
     for alarm in Alarm.objects.filter(kind__in=list(kinds), cleared_at=None):
         if (alarm.kind, alarm.subject) not in stated:
             Alarm.objects.filter(pk=alarm.pk, cleared_at=None).update(cleared_at=at)
     return raised
+
+
+def raise_alarm(kind: str, subject: str, message: str, *, at: datetime) -> Alarm | None:
+    """Raise one alarm; None if the same is open already."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO margin_alarm (kind, subject, message, raised_at) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING RETURNING id",
+            [kind, subject[:80], message[:400], at],
+        )
+        row = cursor.fetchone()
+    return Alarm.objects.get(pk=row[0]) if row else None

@@ -129,6 +129,10 @@ class OpenCall:
     notified_at: datetime | None
     provisionally_met_at: datetime | None
     has_open_plan: bool
+    has_sold: bool = False
+    """The client traded since the call was issued."""
+    has_plan_fills: bool = False
+    """A liquidation plan of this call was filled, at least in part."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,10 @@ def _cause_to_escalate(standing: Standing, call: OpenCall, at: datetime) -> Caus
 
 
 def _looks_met(call: OpenCall, outstanding: Decimal, rule: Rule, at: datetime) -> tuple[Decision, ...]:
+    if call.has_plan_fills and call.cured == 0 and call.state == State.ESCALATED:
+        return (Decision(Verb.LIQUIDATE, amount_outstanding=Decimal(0)),)
+    if call.has_plan_fills:
+        return (Decision(Verb.MEET, amount_outstanding=Decimal(0), resolution=Resolution.MIXED),)
     if call.amount_called - call.cured <= call.tolerance:
         return (Decision(Verb.MEET, amount_outstanding=Decimal(0), resolution=Resolution.CASH),)
     held_since = call.provisionally_met_at
@@ -230,5 +238,6 @@ def _looks_met(call: OpenCall, outstanding: Decimal, rule: Rule, at: datetime) -
         return (Decision(Verb.PROVISIONALLY_MEET, amount_outstanding=outstanding),)
     if held_since is not None and at - held_since < rule.dwell:
         return ()
-    resolution = Resolution.MIXED if call.cured > 0 else Resolution.MARKET
+    by_itself = Resolution.SALE if call.has_sold else Resolution.MARKET
+    resolution = Resolution.MIXED if call.cured > 0 else by_itself
     return (Decision(Verb.MEET, amount_outstanding=Decimal(0), resolution=resolution),)

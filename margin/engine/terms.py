@@ -36,6 +36,8 @@ def _is_required(definition: Field[Any]) -> bool:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
+    if kind is Any:  # read later, by whoever knows it
+        return value
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         options = [option for option in get_args(kind) if option is not type(None)]

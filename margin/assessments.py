@@ -1,0 +1,158 @@
+"""From columns to rows: the only way out of the engine. Accounts that matter are kept; quiet ones are counted.
+
+An assessment keeps its inputs (holdings, marks, exchange rates) beside its figures, so that it can be recomputed
+from itself; its digest is what an event's history can be compared with.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from accounts.models import Account
+from margin import bulk, policies, prices, snapshot
+from margin.decisions import Found, cover
+from margin.engine import assess, build
+from margin.engine.columns import Figures, Status
+from margin.models import Assessment, Sweep
+from margin.snapshot import Snapshot
+
+ASSESSMENT = ("id", "sweep_id", "account_id", "policy_version_id", "at", "status", "reasons", "currency", "revision",
+              "holdings", "digest")  # fmt: skip
+MEASURE = ("id", "assessment_id", "regime", "equity", "requirement", "restore_requirement", "severe_requirement",
+           "deficit", "cover")  # fmt: skip
+CHARGE = ("measure_id", "instrument_id", "code", "amount", "explanation")
+
+
+def that_matter(found: assess.Assessments, also: Iterable[int]) -> dict[int, Found]:
+    """Account id → figures, for accounts on watch or worse, unpriced, or named in `also`."""
+    chosen = set(found.account[found.at_least(Status.WATCH)].tolist())
+    chosen |= set(np.flatnonzero(np.isin(found.book.accounts, np.fromiter(also, np.int64))).tolist())
+    rows = np.flatnonzero(np.isin(found.account, np.fromiter(chosen, np.int64)))
+    grouped: dict[int, list[Figures]] = defaultdict(list)
+    for account_row, figures in zip(found.account[rows].tolist(), found.figures(rows), strict=True):
+        grouped[account_row].append(figures)
+    return {figures[0].account_id: Found(row, tuple(figures)) for row, figures in grouped.items()}
+
+
+def save(sweep: Sweep, snap: Snapshot, accounts: Mapping[int, Found], *, explained: Iterable[int]) -> dict[int, int]:
+    """Store assessments, measures and, for the accounts in `explained`, charges; returns account → assessment id.
+
+    What an earlier attempt at the same shard stored is kept, and its ids are returned.
+    """
+    known = dict(Assessment.objects.filter(sweep=sweep, account__in=list(accounts)).values_list("account_id", "pk"))
+    new = {account: found for account, found in accounts.items() if account not in known}
+    ids = dict(zip(new, bulk.new_ids("margin_assessment", len(new)), strict=True))
+    bulk.copy("margin_assessment", ASSESSMENT, (_assessment(ids[a], sweep, snap, f) for a, f in new.items()))
+    priced = [(ids[a], figures) for a, found in new.items() for figures in found.figures if not figures.reasons]
+    measure_ids = bulk.new_ids("margin_measure", len(priced))
+    bulk.copy(
+        "margin_measure",
+        MEASURE,
+        (_measure(pk, assessment, figures) for pk, (assessment, figures) in zip(measure_ids, priced, strict=True)),
+    )
+    measures = {(f.account_id, f.regime): pk for pk, (_, f) in zip(measure_ids, priced, strict=True)}
+    wanted = set(explained)
+    bulk.copy("margin_charge", CHARGE, _charges(snap, [f for a, f in new.items() if a in wanted], measures))
+    return {**known, **ids}
+
+
+def _assessment(pk: int, sweep: Sweep, snap: Snapshot, found: Found) -> list[Any]:
+    first = found.figures[0]
+    holdings = _holdings(snap, found.row)
+    status = Assessment.Status.UNPRICED if first.reasons else Assessment.Status.PRICED
+    version = snap.reading(found.row).version_id
+    return [
+        pk,
+        sweep.pk,
+        first.account_id,
+        version,
+        snap.at,
+        status.value,
+        list(first.reasons),
+        first.currency,
+        first.revision,
+        holdings,
+        digest(holdings, found.figures, version),
+    ]
+
+
+def _holdings(snap: Snapshot, row: int) -> list[list[str | int | None]]:
+    """[instrument, quantity, cost, mark] per position, amounts as plain text: what the figures rest on."""
+    held = build.positions_of(snap.book, row)
+    listed: list[list[str | int | None]] = []
+    for place, (quantity, cost) in held.items():
+        instrument = int(snap.instruments.ids[place])
+        price = snap.prices.prices.get(instrument)
+        mark = None if price is None or price.mark is None else plain(price.mark)
+        listed.append([instrument, plain(quantity), None if cost is None else plain(cost), mark])
+    return listed
+
+
+def plain(number: Decimal) -> str:
+    return format(number.normalize(), "f")
+
+
+def digest(holdings: list[Any], figures: Iterable[Figures], version: int) -> str:
+    """One hash over inputs and results; a replay that gives the same is equal to the cent."""
+    results = [
+        [f.regime, *(str(amount) for amount in (f.equity, f.requirement, f.restore_requirement, f.shortfall))]
+        for f in figures
+    ]
+    body = json.dumps([holdings, results, version], separators=(",", ":"))
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _measure(pk: int, assessment: int, figures: Figures) -> list[Any]:
+    return [
+        pk,
+        assessment,
+        figures.regime,
+        figures.equity,
+        figures.requirement,
+        figures.restore_requirement,
+        figures.severe_requirement,
+        figures.shortfall,
+        cover(figures),
+    ]
+
+
+def _charges(snap: Snapshot, accounts: list[Found], measures: Mapping[tuple[int, str], int]) -> Iterable[list[Any]]:
+    for found in accounts:
+        tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, found.row)
+        for figures, regime in zip(found.figures, tree["regimes"], strict=True):
+            for charge in regime.get("requirement", {}).get("charges", ()):
+                yield [
+                    measures[figures.account_id, figures.regime],
+                    charge["instrument"],
+                    charge["rule"],
+                    charge["amount"],
+                    charge,
+                ]
+
+
+# --- explain and replay -----------------------------------------------------------------------------------
+
+
+def explain(account: Account, *, at: datetime, known_at: datetime | None = None) -> dict[str, Any]:
+    """The whole calculation of one account at `at` as a tree; with `known_at`, from what was recorded until then.
+
+    Raises policies.NoPolicy if no policy governs the account at that instant.
+    """
+    in_force = policies.in_force(at)
+    if account.agreement not in in_force:
+        raise policies.NoPolicy(f"no approved policy {account.agreement!r} is in force for account {account} at {at}")
+    past = snapshot.Past(at, known_at) if known_at else None
+    snap = snapshot.take(
+        prices=prices.gather(at=at, known_at=known_at),
+        in_force={account.agreement: in_force[account.agreement]},
+        accounts=snapshot.Accounts(ids=[account.pk]),
+        past=past,
+    )
+    tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, 0)
+    return {"code": account.code, "at": at.isoformat(), **tree}

@@ -1,0 +1,267 @@
+"""Forced closing, step by step: proposed from a fresh snapshot, approved by another person, filled, settled.
+
+A plan's content never changes; an approval is bound to its hash, and the database counts the people.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from django.db import transaction
+
+from accounts import fills
+from accounts.models import Account, Fill
+from margin import calls, chain, policies, prices, snapshot
+from margin.actors import Actor
+from margin.engine import assess, sizing
+from margin.engine.columns import Figures
+from margin.models import Approval, MarginCall, Plan, PlanFill, PlanLine, Receivable
+from margin.workflow import State, Verb
+
+PEOPLE_WHEN_THE_SYSTEM_PROPOSES = 2
+
+
+@dataclass(frozen=True)
+class Position:
+    """An account as it stands now: its snapshot and its figures in the call's regime."""
+
+    snap: snapshot.Snapshot
+    figures: Figures
+
+
+def propose(call: MarginCall, *, at: datetime, actor: Actor, reason: str = "") -> Plan:
+    """Propose the smallest sale that restores the call's regime, sized on prices of now, fees included.
+
+    Raises calls.Refused if the call is not escalated, a plan is open, the account is unpriced or nothing helps.
+    """
+    calls.require(actor, Verb.PROPOSE)
+    if call.state != State.ESCALATED:
+        raise calls.IllegalMove(f"{call} is {call.state}; only an escalated call can be liquidated")
+    now = stand(call, at=at)
+    terms = policies.read(call.policy_version).terms
+    sized = _sized(call, now, terms.fee_rate)
+    if not sized.trades:
+        raise calls.Refused(f"nothing to sell for {call}: the requirement holds, or no holding would help")
+    content = _content(call, now, sized, terms.fee_rate)
+    with transaction.atomic():
+        _expire(call, at=at)
+        if Plan.objects.filter(call=call, state__in=(Plan.State.PROPOSED, Plan.State.APPROVED)).exists():
+            raise calls.Refused(f"{call} has a plan already; decide about it first")
+        plan = Plan.objects.create(
+            call=call,
+            content=content,
+            content_hash=hashlib.sha256(content.encode()).hexdigest(),
+            proposed_by_id=actor.user_id,
+            proposed_at=at,
+            expires_at=at + timedelta(minutes=terms.plan_minutes),
+            reason=reason[:200],
+        )
+        PlanLine.objects.bulk_create(
+            PlanLine(
+                plan=plan, instrument_id=trade.instrument_id, quantity=trade.quantity, price=trade.price, fee=trade.fee
+            )
+            for trade in sized.trades
+        )
+        _record(plan, Verb.PROPOSE, at=at, actor=actor, reason=reason)
+    return plan
+
+
+def approve(plan: Plan, *, at: datetime, actor: Actor) -> Plan:
+    """Say yes to exactly this content. The proposer cannot; a plan of the system needs two people."""
+    calls.require(actor, Verb.APPROVE)
+    if actor.user_id is None or actor.user_id == plan.proposed_by_id:
+        raise calls.Refused(f"{actor.name} proposed plan {plan.pk}; another person must approve it")
+    with transaction.atomic():
+        plan = Plan.objects.select_for_update().select_related("call").get(pk=plan.pk)
+        _check_open(plan, at=at)
+        if plan.approvals.filter(approver=actor.user_id).exists():
+            raise calls.Refused(f"{actor.name} approved plan {plan.pk} already; another person must approve it too")
+        Approval.objects.create(plan=plan, content_hash=plan.content_hash, approver_id=actor.user_id, approved_at=at)
+        needed = 1 if plan.proposed_by_id else PEOPLE_WHEN_THE_SYSTEM_PROPOSES
+        if plan.approvals.count() >= needed:
+            plan.state = Plan.State.APPROVED
+            plan.save(update_fields=["state"])
+        _record(plan, Verb.APPROVE, at=at, actor=actor)
+    return plan
+
+
+def reject(plan: Plan, *, at: datetime, actor: Actor, reason: str) -> Plan:
+    """Say no, with a reason; another plan can be proposed."""
+    calls.require(actor, Verb.REJECT)
+    if not reason.strip():
+        raise calls.Refused("a reason is needed: it is kept in the history")
+    with transaction.atomic():
+        plan = Plan.objects.select_for_update().select_related("call").get(pk=plan.pk)
+        if plan.state != Plan.State.PROPOSED:
+            raise calls.IllegalMove(f"plan {plan.pk} is {plan.state}; only a proposed one can be rejected")
+        _close(plan, Plan.State.REJECTED, at=at)
+        _record(plan, Verb.REJECT, at=at, actor=actor, reason=reason)
+    return plan
+
+
+def record_fill(
+    line: PlanLine,
+    *,
+    quantity: Decimal,
+    price: Decimal,
+    fee: Decimal,
+    source: str,
+    external_reference: str,
+    at: datetime,
+    actor: Actor,
+) -> Fill:
+    """Book a fill of an approved plan's line, and settle the call if that was enough. The same report twice is one.
+
+    `quantity` has the line's sign (sold is negative). The database refuses more than the line asked for.
+    """
+    calls.require(actor, Verb.FILL)
+    plan = Plan.objects.select_related("call__account").get(pk=line.plan_id)
+    if plan.state != Plan.State.APPROVED:
+        raise calls.IllegalMove(f"plan {plan.pk} is {plan.state}; nothing of it may be filled")
+    with transaction.atomic():
+        fill = fills.apply_fill(
+            plan.call.account,
+            instrument=line.instrument,
+            quantity=quantity,
+            price=price,
+            fee=fee,
+            source=source,
+            external_reference=external_reference,
+            traded_at=at,
+            at=at,
+        )
+        if PlanFill.objects.filter(fill=fill).exists():
+            return fill
+        PlanFill.objects.create(line=line, fill=fill)
+        details = {"fill": fill.pk, "quantity": chain.text(quantity), "price": chain.text(price)}
+        _record(plan, Verb.FILL, at=at, actor=actor, details=details)
+        settle(plan, at=at, actor=actor)
+    return fill
+
+
+def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:
+    """After a fill: close the call as liquidated if the account holds again, or if nothing is left to sell.
+
+    Otherwise the call stays escalated; once every line is filled the plan is done and another can be proposed. An
+    account that cannot be priced stays as it is: nothing acts on a guess.
+    """
+    call = MarginCall.objects.get(pk=plan.call_id)
+    is_filled = all(sum(f.fill.quantity for f in line.fills.select_related("fill")) == line.quantity
+                    for line in plan.lines.all())  # fmt: skip
+    try:
+        now = stand(call, at=at)
+    except calls.Refused:
+        now = None
+    short = now.figures.shortfall if now else None
+    if short is not None and short <= call.tolerance:
+        _close(plan, Plan.State.DONE, at=at)
+        return calls.liquidate(call, residual=Decimal(0), at=at, actor=actor)
+    if is_filled:
+        _close(plan, Plan.State.DONE, at=at)
+        fee_rate = policies.read(call.policy_version).terms.fee_rate
+        if now and short is not None and not _sized(call, now, fee_rate).trades:
+            return _write_down(call, short, at=at, actor=actor)
+    return call
+
+
+def _write_down(call: MarginCall, residual: Decimal, *, at: datetime, actor: Actor) -> MarginCall:
+    """Nothing eligible is left: what is still missing becomes a receivable (settled.md 28)."""
+    Receivable.objects.create(call=call, account=call.account, currency=call.currency, amount=residual, booked_at=at)
+    return calls.liquidate(call, residual=residual, at=at, actor=actor, reason="nothing left to sell")
+
+
+def stand(call: MarginCall, *, at: datetime) -> Position:
+    """The call's account now, in the call's regime. Raises calls.Refused with the reasons if it is unpriced."""
+    account = Account.objects.get(pk=call.account_id)
+    snap = snapshot.take(
+        prices=prices.gather(at=at),
+        in_force={account.agreement: call.policy_version},
+        accounts=snapshot.Accounts(ids=[account.pk]),
+    )
+    found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
+    for figures in found.figures(np.arange(len(found))):
+        if figures.reasons:
+            raise calls.Refused(f"account {account} cannot be priced: {'; '.join(figures.reasons)}")
+        if figures.regime == call.regime:
+            return Position(snap, figures)
+    raise calls.Refused(f"account {account} is closed or no longer measured for {call.regime}")
+
+
+def _sized(call: MarginCall, now: Position, fee_rate: Decimal) -> sizing.Plan:
+    snap = now.snap
+    try:
+        return sizing.plan(snap.book, snap.instruments, snap.market, snap.rules, regime=call.regime, fee_rate=fee_rate)
+    except sizing.NotSizable as error:
+        raise calls.Refused(f"{call} cannot be sized: {error}") from None
+
+
+def _content(call: MarginCall, now: Position, sized: sizing.Plan, fee_rate: Decimal) -> str:
+    """What is approved, word for word: canonical JSON, amounts as text."""
+    codes = dict(zip(now.snap.instruments.ids.tolist(), now.snap.instruments.codes, strict=True))
+    figures = now.figures
+    body = {
+        "call": call.pk,
+        "account": call.account.code,
+        "regime": call.regime,
+        "currency": call.currency,
+        "at": chain.text(now.snap.at),
+        "fee_rate": chain.text(fee_rate),
+        "before": {
+            "equity": chain.text(figures.equity),
+            "requirement": chain.text(figures.requirement),
+            "shortfall": chain.text(figures.shortfall),
+        },
+        "lines": [
+            {
+                "instrument": trade.instrument_id,
+                "code": str(codes[trade.instrument_id]),
+                "quantity": chain.text(trade.quantity),
+                "price": chain.text(trade.price),
+                "proceeds": chain.text(trade.proceeds),
+                "fee": chain.text(trade.fee),
+            }
+            for trade in sized.trades
+        ],
+        "is_enough": sized.is_enough,
+        "residual": chain.text(sized.residual),
+    }
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def content(plan: Plan) -> dict[str, Any]:
+    """A plan's content as a dict."""
+    body: dict[str, Any] = json.loads(plan.content)
+    return body
+
+
+def _check_open(plan: Plan, *, at: datetime) -> None:
+    if plan.call.state != State.ESCALATED:
+        raise calls.IllegalMove(f"{plan.call} is {plan.call.state}; its plan is no longer needed")
+    if plan.state != Plan.State.PROPOSED:
+        raise calls.IllegalMove(f"plan {plan.pk} is {plan.state}; only a proposed one can be approved")
+    if at > plan.expires_at:
+        raise calls.Refused(f"plan {plan.pk} expired at {plan.expires_at:%H:%M} UTC; propose a new one")
+
+
+def _expire(call: MarginCall, *, at: datetime) -> None:
+    """Plans nobody approved in time make room for a new one."""
+    for plan in Plan.objects.select_for_update().filter(call=call, state=Plan.State.PROPOSED, expires_at__lt=at):
+        _close(plan, Plan.State.EXPIRED, at=at)
+
+
+def _close(plan: Plan, state: Plan.State, *, at: datetime) -> None:
+    plan.state, plan.closed_at = state, at
+    plan.save(update_fields=["state", "closed_at"])
+
+
+def _record(
+    plan: Plan, verb: Verb, *, at: datetime, actor: Actor, reason: str = "", details: Mapping[str, Any] | None = None
+) -> None:
+    told = {"plan": plan.pk, "content_hash": plan.content_hash, **(details or {})}
+    call = MarginCall.objects.get(pk=plan.call_id)
+    calls.record(call, verb=verb, details=told, at=at, actor=actor, reason=reason)

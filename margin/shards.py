@@ -1,0 +1,129 @@
+"""A shard of a sweep: a range of accounts, worked under a lease and recorded once.
+
+Killed at any point and taken again, a shard ends the same: assessments are stored once per sweep and account, and
+the door issues once.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from margin import assessments, calls, decisions, liquidation, prices, snapshot, watch
+from margin.actors import Actor, system
+from margin.engine import assess
+from margin.models import MarginCall, PolicyVersion, Shard, Sweep
+
+LARGEST = 50_000  # accounts; the loading of instruments is paid once per shard
+LEASE = timedelta(seconds=30)
+MAXIMUM_ATTEMPTS = 5
+
+
+class LostLease(Exception):
+    """Another worker took the shard over; it will finish it."""
+
+
+def cut(sweep: Sweep, accounts: Sequence[int], *, exactly_these: bool) -> None:
+    """Cut the sweep's accounts (ascending ids) into shards."""
+    chunks = [accounts[start : start + LARGEST] for start in range(0, len(accounts), LARGEST)]
+    Shard.objects.bulk_create(
+        Shard(
+            sweep=sweep,
+            number=number,
+            first_account=chunk[0],
+            last_account=chunk[-1],
+            account_ids=list(chunk) if exactly_these else None,
+        )
+        for number, chunk in enumerate(chunks, start=1)
+    )
+
+
+def work(shard: Shard, *, now: datetime, in_force: Mapping[str, PolicyVersion]) -> bool:
+    """Do a shard if it is free: not done, not leased to another, not tried too often. False if it was not."""
+    free = Q(done_at=None, attempts__lt=MAXIMUM_ATTEMPTS) & (Q(lease_until=None) | Q(lease_until__lte=now))
+    taken = Shard.objects.filter(free, pk=shard.pk).update(lease_until=now + LEASE, attempts=F("attempts") + 1)
+    if not taken:
+        return False
+    mine = Shard.objects.select_related("sweep").get(pk=shard.pk)
+    try:
+        counts, visible = _carry_out(mine, in_force)
+    except LostLease:
+        return False
+    except Exception as error:
+        _own(mine).update(last_error=repr(error)[:2000], lease_until=None)
+        raise
+    done = {"done_at": now, "counts": counts, "visible": visible, "last_error": "", "lease_until": None}
+    return bool(_own(mine).update(**done))
+
+
+def _own(shard: Shard) -> QuerySet[Shard]:
+    """The shard, as long as this attempt is the latest: the fence."""
+    return Shard.objects.filter(pk=shard.pk, attempts=shard.attempts, done_at=None)
+
+
+def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dict[str, int], str]:
+    """Assess the shard's accounts and carry out what follows; counts by name, and what was visible."""
+    sweep = shard.sweep
+    chosen = snapshot.Accounts(shard.first_account, shard.last_account, shard.account_ids)
+    snap = snapshot.take(prices=prices.of(sweep), in_force=in_force, accounts=chosen)
+    found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
+    # An attention sweep keeps all it looked at; any other, the accounts that matter.
+    matter = assessments.that_matter(found, shard.account_ids or decisions.accounts_in_play())
+    decided, facts = decisions.about(snap, matter)
+    with transaction.atomic():
+        stored = assessments.save(sweep, snap, matter, explained=decisions.to_explain(decided))
+    chosen_moves = decisions.moves(decided, facts, assessments=stored, at=sweep.at)
+    counts = _through_the_door(chosen_moves.moves, shard)
+    counts.update(_propose(chosen_moves.proposals, sweep))
+    _report_undated(chosen_moves.undated, sweep)
+    unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
+    counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)
+    return dict(counts), snap.visible
+
+
+def _actor(sweep: Sweep) -> Actor:
+    return system(f"sweep {sweep.pk}")
+
+
+def _through_the_door(moves: Sequence[calls.Move], shard: Shard) -> Counter[str]:
+    """Carry out the moves in batches; the lease is renewed, or found lost, between them."""
+    counts: Counter[str] = Counter()
+    for batch in _batches(moves):
+        if not _own(shard).update(lease_until=F("lease_until") + LEASE):
+            raise LostLease
+        for outcome in calls.carry_out(batch, at=shard.sweep.at, actor=_actor(shard.sweep)):
+            counts[outcome.move.verb.value if outcome.is_done else "refused"] += 1
+    return counts
+
+
+def _batches(moves: Sequence[calls.Move]) -> Iterator[list[calls.Move]]:
+    """Batches the door takes, an account's moves never torn apart."""
+    batch: list[calls.Move] = []
+    for place, move in enumerate(moves):
+        is_new_account = place == 0 or moves[place - 1].account_id != move.account_id
+        if is_new_account and len(batch) >= calls.LARGEST_BATCH // 2:
+            yield batch
+            batch = []
+        batch.append(move)
+    if batch:
+        yield batch
+
+
+def _propose(to_liquidate: Sequence[MarginCall], sweep: Sweep) -> dict[str, int]:
+    """The system's own proposals; two people decide about each."""
+    proposed = 0
+    for call in to_liquidate:
+        try:
+            liquidation.propose(call, at=sweep.at, actor=_actor(sweep), reason="policy: escalated call")
+            proposed += 1
+        except calls.CallError as error:
+            watch.raise_alarm("no_plan", call.number, f"no liquidation plan for {call}: {error}", at=sweep.at)
+    return {"plans proposed": proposed} if proposed else {}
+
+
+def _report_undated(undated: Sequence[str], sweep: Sweep) -> None:
+    """A due date is never guessed: without a calendar no call is issued, and staff are told."""
+    for message in undated[:20]:
+        watch.raise_alarm("calendar", message[:80], f"no call was issued: {message}", at=sweep.at)

@@ -1,0 +1,114 @@
+"""A sweep: take → assess → decide → save → door, over every account of a kind.
+
+A sweep is a slot that exists once. It is begun in one transaction, with its prices and its shards; each shard is
+worked by whoever holds its lease, and is recorded once (`margin.shards`). `run` does here what Celery does in many
+processes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from accounts.models import Account, CashMovement
+from margin import policies, prices, shards
+from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
+from margin.workflow import State
+
+ATTENTION = "attention"  # accounts whose calls are due or paid, looked at between two sweeps of their kind
+
+
+def run(kind: str, *, at: datetime, slot_at: datetime | None = None, ids: Sequence[int] | None = None) -> Sweep | None:
+    """Begin a sweep, work all its shards here and finish it; None if somebody has the slot already."""
+    sweep = begin(kind, at=at, slot_at=slot_at or at, ids=ids)
+    if sweep is not None:
+        for shard in sweep.shards.all():
+            shards.work(shard, now=at, in_force=policies_of(kind, at))
+        finish(sweep, now=at)
+    return sweep
+
+
+def policies_of(kind: str, at: datetime) -> dict[str, PolicyVersion]:
+    """The policies in force whose accounts this kind of sweep covers; an attention sweep covers all."""
+    stated = policies.in_force(at)
+    return {
+        code: version
+        for code, version in stated.items()
+        if kind == ATTENTION or policies.read(version).terms.sweep == kind
+    }
+
+
+def begin(kind: str, *, at: datetime, slot_at: datetime, ids: Sequence[int] | None = None) -> Sweep | None:
+    """Claim the slot with its prices and shards, all or nothing; None if somebody has it."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:  # sweeps of a kind store their price changes one after the other
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"margin.sweep.{kind}"])
+        if Sweep.objects.filter(kind=kind, slot_at=slot_at).exists():
+            return None
+        previous = Sweep.objects.filter(kind=kind).order_by("-id").first()
+        sweep = Sweep.objects.create(kind=kind, slot_at=slot_at, at=at, started_at=at, previous=previous)
+        prices.store(sweep, prices.gather(at=at))
+        accounts = _eligible(kind, at, ids)
+        sweep.eligible = len(accounts)
+        sweep.save(update_fields=["fx", "eligible"])
+        shards.cut(sweep, accounts, exactly_these=ids is not None)
+        return sweep
+
+
+def _eligible(kind: str, at: datetime, ids: Sequence[int] | None) -> list[int]:
+    """Open accounts governed by a policy of this kind, ascending: what the sweep must account for."""
+    accounts = Account.objects.filter(agreement__in=policies_of(kind, at))
+    accounts = accounts.filter(Q(closed_on=None) | Q(closed_on__gt=at.date()))
+    if ids is not None:
+        accounts = accounts.filter(pk__in=list(ids))
+    return list(accounts.order_by("pk").values_list("pk", flat=True))
+
+
+def finish(sweep: Sweep, *, now: datetime) -> bool:
+    """Close a sweep whose shards are all done, or given up; False while some are still at work.
+
+    Complete means that every eligible account was evaluated or is known to be unpriced; anything less is an alarm.
+    """
+    rows = list(sweep.shards.all())
+    if any(shard.done_at is None and shard.attempts < shards.MAXIMUM_ATTEMPTS for shard in rows):
+        return False
+    counts: Counter[str] = Counter()
+    for shard in rows:
+        counts.update(shard.counts)
+    seen = counts["evaluated"] + counts["unpriced"]
+    is_complete = seen == sweep.eligible and all(shard.done_at for shard in rows)
+    Sweep.objects.filter(pk=sweep.pk, state=Sweep.State.RUNNING).update(
+        state=Sweep.State.COMPLETE if is_complete else Sweep.State.INCOMPLETE,
+        evaluated=counts["evaluated"],
+        unpriced=counts["unpriced"],
+        failed=max(0, sweep.eligible - seen),
+        counts=dict(counts),
+        finished_at=now,
+    )
+    sweep.refresh_from_db()
+    return True
+
+
+def lapsed(now: datetime) -> list[Shard]:
+    """Shards of running sweeps that nobody works on: to be taken again."""
+    free = Q(lease_until=None) | Q(lease_until__lte=now)
+    return list(
+        Shard.objects.filter(free, done_at=None, sweep__state=Sweep.State.RUNNING, attempts__lt=shards.MAXIMUM_ATTEMPTS)
+    )
+
+
+def wanting_attention(at: datetime) -> list[int]:
+    """Accounts not to be kept waiting for their sweep: a call fell due, or money came in for an open call."""
+    uncounted = CashMovement.objects.filter(
+        ~Exists(Cure.objects.filter(movement=OuterRef("pk"), call=OuterRef(OuterRef("pk")))),
+        account=OuterRef("account"),
+        kind=CashMovement.Kind.DEPOSIT,
+        effective_at__gte=OuterRef("issued_at"),
+        reverses=None,
+        reversed_by=None,
+    )
+    is_due = Q(state=State.ISSUED, due_at__lte=at, notified_at__isnull=False)
+    calls = MarginCall.objects.open().filter(is_due | Exists(uncounted))
+    return sorted(calls.values_list("account_id", flat=True).distinct())
