@@ -1,6 +1,8 @@
 """Clients, accounts, positions, fills and cash movements on the wire. `positions` and `cash` alone write."""
 
+import hashlib
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +13,7 @@ from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import cash, fills, models
+from accounts import books, cash, fills, models, positions
 from market import strict, wire
 from market.models import Instrument, Kind
 
@@ -60,7 +62,7 @@ class AccountFilters(filters.FilterSet):
     client = filters.CharFilter("client__code")
     agreement = filters.CharFilter("agreement")
     base_currency = filters.CharFilter("base_currency")
-    closed = filters.BooleanFilter("closed_on", "isnull", exclude=True)
+    closed = wire.YesNoFilter("closed_on", "isnull", exclude=True)
 
 
 class Accounts(viewsets.ReadOnlyModelViewSet[models.Account]):
@@ -92,6 +94,23 @@ class PositionFilters(filters.FilterSet):
     kind = wire.one_of("instrument__kind", Kind.choices)
 
 
+POSITION_COLUMNS = {
+    "account": strict.column(strict.code, length=24),
+    "instrument": strict.column(strict.code, length=48),
+    "quantity": wire.quantity(),
+    "cost": wire.amount(optional=True),
+}
+POSITIONS_ABOUT = {"effective_at": strict.column(strict.instant, optional=True)}
+
+
+class LoadedPositions(serializers.Serializer[Any]):
+    """A statement of positions that was taken."""
+
+    book_load = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    effective_at = wire.Instant()
+
+
 class Positions(viewsets.ReadOnlyModelViewSet[models.Position]):
     """What each account holds now; negative is short, or borrowed cash."""
 
@@ -101,6 +120,60 @@ class Positions(viewsets.ReadOnlyModelViewSet[models.Position]):
     lookup_value_regex = "[0-9]+"
     ordering = ("account", "instrument")
     ordering_fields = ("account", "instrument", "quantity")
+    write_scope = "positions:write"
+
+    @extend_schema(
+        request={
+            "application/json": wire.batch_schema(
+                POSITION_COLUMNS,
+                POSITIONS_ABOUT,
+                quantity="What is held from then on, not a change; negative is short, or borrowed cash",
+                cost="What was paid for all of it, with the sign of the quantity; left out: unknown",
+                effective_at="When it was so; left out: now",
+            )
+        },
+        responses={201: LoadedPositions},
+        examples=[
+            OpenApiExample(
+                "A long and a short position",
+                request_only=True,
+                value={
+                    "effective_at": "2008-09-02T20:00:00Z",
+                    "rows": [
+                        {"account": "A-1001", "instrument": "AIG", "quantity": "12000", "cost": "258000.00"},
+                        {"account": "A-1001", "instrument": "IWM", "quantity": "-4000"},
+                    ],
+                },
+            ),
+            OpenApiExample(
+                "Taken",
+                response_only=True,
+                status_codes=["201"],
+                value={"book_load": 7, "rows": 2, "effective_at": "2008-09-02T20:00:00Z"},
+            ),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """State what accounts hold, all or nothing. Positions that the batch does not name stay as they are."""
+        rows, said = wire.batch(request.data, POSITION_COLUMNS, POSITIONS_ABOUT)
+        at = timezone.now()
+        effective_at = said["effective_at"] or at
+        empty = {**dict.fromkeys(books.COLUMNS), "record": "position"}
+        loaded = positions.load_rows(
+            [strict.Row(row.number, {**empty, **row.values}) for row in rows],
+            at=at,
+            effective_at=effective_at,
+            sha256=digest(effective_at, rows),
+            file_name=f"API, {request.user}",
+        )
+        taken = LoadedPositions({"book_load": loaded.pk, "rows": loaded.row_count, "effective_at": loaded.effective_at})
+        return Response(taken.data, status=status.HTTP_201_CREATED)
+
+
+def digest(effective_at: datetime, rows: Collection[strict.Row]) -> str:
+    """Of what is stated and for when: the same statement is taken once, however often it is sent."""
+    lines = [f"{name}={value}" for row in rows for name, value in row.values.items()]
+    return hashlib.sha256("\n".join([effective_at.isoformat(), *lines]).encode()).hexdigest()
 
 
 class FillRows(wire.Rows):
@@ -206,7 +279,7 @@ class Fills(viewsets.ReadOnlyModelViewSet[models.Fill]):
     )
     def create(self, request: Request) -> Response:
         """Book executed trades, all or nothing: each moves its instrument and its cash once."""
-        rows = wire.batch(request.data, FILL_COLUMNS)
+        rows, _ = wire.batch(request.data, FILL_COLUMNS)
         accounts, instruments = known(models.Account, rows, "account"), known(Instrument, rows, "instrument")
         given = [
             models.Fill(
@@ -307,7 +380,7 @@ class CashMovements(viewsets.ReadOnlyModelViewSet[models.CashMovement]):
     )
     def create(self, request: Request) -> Response:
         """Record money that moved, all or nothing; each external reference counts once."""
-        rows = wire.batch(request.data, MOVEMENT_COLUMNS)
+        rows, _ = wire.batch(request.data, MOVEMENT_COLUMNS)
         accounts, currencies = known(models.Account, rows, "account"), currencies_of(rows)
         given = [
             models.CashMovement(

@@ -136,8 +136,21 @@ def load(
     content = _content(file)
     name = file_name or (file.name if isinstance(file, Path) else "book.csv")
     sha256 = hashlib.sha256(content).hexdigest()
-    effective_at = ledgers.not_in_the_future(effective_at or at, at, field="effective_at")
     rows = strict.table(content, COLUMNS, control=control, total_of="quantity")
+    return load_rows(rows, at=at, effective_at=effective_at, sha256=sha256, file_name=name, person=person)
+
+
+def load_rows(
+    rows: Rows,
+    *,
+    at: datetime,
+    effective_at: datetime | None = None,
+    sha256: str,
+    file_name: str,
+    person: AbstractBaseUser | None = None,
+) -> BookLoad:
+    """As `load`, from rows of COLUMNS read already; `sha256` is what they may be sent under only once."""
+    effective_at = ledgers.not_in_the_future(effective_at or at, at, field="effective_at")
     book = _sorted(rows)
     with transaction.atomic():
         _one_at_a_time()
@@ -148,7 +161,7 @@ def load(
         _write_contacts(book, clients)
         accounts = _write_accounts(book, clients)
         loaded = BookLoad.objects.create(
-            file_name=strict.words(name, field="file_name", length=200),
+            file_name=strict.words(file_name, field="file_name", length=200),
             sha256=sha256,
             row_count=len(rows),
             quantity_total=_total(book),

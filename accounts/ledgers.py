@@ -71,7 +71,8 @@ def insert_new(
         unique=sql.SQL(", ").join(map(sql.Identifier, unique)),
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+        # As text: inside a web request the change history looks into the statement and knows only strings.
+        cursor.execute(statement.as_string(cursor.cursor), [list(column) for column in zip(*rows, strict=True)])
         return {row[0] for row in cursor}
 
 

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from accounts import holdings
 from accounts.adjustments import adjust, apply_action, apply_approved_actions
-from accounts.books import load
+from accounts.books import load, load_rows
 from accounts.fills import apply_fill, apply_fills, bust
 from accounts.ledgers import Conflict
 from accounts.models import Cause
@@ -32,6 +32,7 @@ __all__ = [
     "apply_fills",
     "bust",
     "load",
+    "load_rows",
     "write",
 ]
 

@@ -177,7 +177,7 @@ class CallFilters(filters.FilterSet):
     agreement = filters.CharFilter("account__agreement")
     regime = wire.one_of("regime", workflow.Regime.choices())
     state = wire.one_of("state", workflow.State.choices())
-    open = filters.BooleanFilter(method="where_open", label="issued or escalated")
+    open = wire.YesNoFilter(method="where_open", label="issued or escalated")
     due_from = wire.since("due_at")
     due_before = wire.before("due_at")
     issued_from = wire.since("issued_at")

@@ -49,7 +49,7 @@ class InstrumentFilters(filters.FilterSet):
     sector = filters.CharFilter("sector")
     underlying = filters.CharFilter("underlying__code")
     symbol = filters.CharFilter("aliases__symbol", distinct=True, label="any name it ever had")
-    ended = filters.BooleanFilter("ended_at", "isnull", exclude=True)
+    ended = wire.YesNoFilter("ended_at", "isnull", exclude=True)
 
 
 class Instruments(viewsets.ReadOnlyModelViewSet[models.Instrument]):
@@ -174,7 +174,7 @@ class Quotes(viewsets.ReadOnlyModelViewSet[models.Quote]):
     )
     def create(self, request: Request) -> Response:
         """Record quotes, all or nothing. A quote that moved too far is taken into quarantine and listed in `held`."""
-        rows = wire.batch(request.data, QUOTE_COLUMNS)
+        rows, _ = wire.batch(request.data, QUOTE_COLUMNS)
         with transaction.atomic():
             recorded = quotes.record([guard.Incoming(**row.values) for row in rows], at=timezone.now())
             if recorded.refused:

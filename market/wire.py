@@ -99,6 +99,15 @@ class IdFilter(filters.Filter):
         super().__init__(*args, min_value=0, max_value=2**63 - 1, **options)
 
 
+@extend_schema_field(OpenApiTypes.BOOL)
+class YesNoFilter(filters.TypedChoiceFilter):
+    """`true` or `false`, nothing else."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        choices = (("true", "true"), ("false", "false"))
+        super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **options)
+
+
 def since(field: str) -> InstantFilter:
     return InstantFilter(field, "gte", label=f"{field} at or after")
 
@@ -132,12 +141,19 @@ def rate(**options: Any) -> strict.Column:
     return strict.column(strict.decimal, digits=24, places=12, **options)
 
 
-def batch(body: Any, columns: Mapping[str, strict.Column]) -> list[strict.Row]:
-    """The rows of `{"rows": [{…}, …]}`, read and checked, numbered from 1; or strict.Refused with what is wrong."""
-    problems = strict.Problems()
-    for name in body if isinstance(body, dict) else ():
-        if name != "rows":
-            problems.add(0, strict.shown(name), 'is not a field of a batch; send {"rows": [...]}')
+def batch(
+    body: Any, columns: Mapping[str, strict.Column], about: Mapping[str, strict.Column] | None = None
+) -> tuple[list[strict.Row], dict[str, Any]]:
+    """The rows of `{"rows": [{…}, …]}`, numbered from 1, and what is said of them all beside `rows`.
+
+    Raises strict.Refused with everything that is wrong.
+    """
+    problems, said = strict.Problems(), {}
+    if isinstance(body, dict):
+        try:
+            said = strict.record({name: value for name, value in body.items() if name != "rows"}, about or {})
+        except strict.Refused as refusal:
+            problems.take(0, refusal)
     rows = body.get("rows") if isinstance(body, dict) else None
     if not isinstance(rows, list):
         problems.add(0, "rows", 'is missing; send {"rows": [{...}, ...]}')
@@ -154,19 +170,27 @@ def batch(body: Any, columns: Mapping[str, strict.Column]) -> list[strict.Row]:
         except strict.Refused as refusal:
             problems.take(number, refusal)
     problems.check()
-    return found
+    return found, said
 
 
-def batch_schema(columns: Mapping[str, strict.Column], **descriptions: str) -> dict[str, Any]:
+def batch_schema(
+    columns: Mapping[str, strict.Column], about: Mapping[str, strict.Column] | None = None, **descriptions: str
+) -> dict[str, Any]:
     """The JSON Schema of such a batch, derived from the same columns that read it."""
-    row = {
+    schema = _record_schema(about or {}, descriptions)
+    rows = {"type": "array", "minItems": 1, "maxItems": LARGEST_BATCH, "items": _record_schema(columns, descriptions)}
+    schema["properties"]["rows"] = rows
+    schema["required"].append("rows")
+    return schema
+
+
+def _record_schema(columns: Mapping[str, strict.Column], descriptions: Mapping[str, str]) -> dict[str, Any]:
+    return {
         "type": "object",
         "additionalProperties": False,
         "required": [name for name, how in columns.items() if not how.optional],
         "properties": {name: _field_schema(how, descriptions.get(name, "")) for name, how in columns.items()},
     }
-    rows = {"type": "array", "minItems": 1, "maxItems": LARGEST_BATCH, "items": row}
-    return {"type": "object", "additionalProperties": False, "required": ["rows"], "properties": {"rows": rows}}
 
 
 def _field_schema(how: strict.Column, description: str) -> dict[str, Any]:

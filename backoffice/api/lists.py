@@ -26,16 +26,28 @@ class Pages(PageNumberPagination):
 
 class Filters(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        filterset = self.get_filterset_class(view, queryset)
-        known = {*PAGING, *(filterset.base_filters if filterset else ())} if view.action == "list" else set()
-        unknown = sorted(set(request.query_params) - known)
-        if unknown:
-            offered = ", ".join(sorted(known)) or "none"
-            raise ValidationError({name[:40]: [f"is no parameter here; there are: {offered}"] for name in unknown})
-        twice = [name for name, values in request.query_params.lists() if len(values) > 1 and name in PAGING]
-        if twice:
-            raise ValidationError({name: ["is given twice"] for name in twice})
-        return super().filter_queryset(request, queryset, view) if view.action == "list" else queryset
+        filters = self.get_filterset_class(view, queryset) if view.action == "list" else None
+        offered = sorted({*(filters.base_filters if filters else ()), *(PAGING if view.action == "list" else ())})
+        _check_parameters(request, offered)
+        filterset = filters and filters(request.query_params, queryset, request=request)
+        if not filterset:
+            return queryset
+        if not filterset.is_valid():
+            raise ValidationError({name: list(reasons) for name, reasons in filterset.errors.items()})
+        return filterset.qs
+
+
+def _check_parameters(request: Request, offered: list[str]) -> None:
+    problems = {}
+    for name, values in request.query_params.lists():
+        if name not in offered:
+            problems[name[:40]] = [f"is no parameter here; there are: {', '.join(offered) or 'none'}"]
+        elif not all(value.strip() for value in values):
+            problems[name] = ["is empty; leave it out or give a value"]
+        elif len(values) > 1 and name in PAGING:
+            problems[name] = ["is given twice"]
+    if problems:
+        raise ValidationError(problems)
 
 
 class Ordering(OrderingFilter):

@@ -39,7 +39,7 @@ def url(name: str, key: object = "") -> str:
 
 
 def member(role: str, *, staff: bool = True) -> User:
-    user = User.objects.create_user(f"{role.lower()}.one", password="a long enough pass phrase", is_staff=staff)
+    user = User.objects.create_user(f"api.{role.lower()}", password="a long enough pass phrase", is_staff=staff)
     if role:
         user.groups.add(Group.objects.get(name=role))
     return user
@@ -106,6 +106,7 @@ def fill_of(owner: Account, instrument: Any, reference: str) -> Fill:
         external_reference=reference,
         quantity=Decimal(100),
         price=Decimal("5.25"),
+        fee=Decimal(0),
         traded_at=AT,
     )
 
