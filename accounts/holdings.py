@@ -130,7 +130,7 @@ def write(changes: Sequence[Change], *, cause: Cause) -> int:
         instruments = {change.instrument_id for change in changes}
         lock_instruments(instruments)
         lock_accounts(accounts)
-        facts = _facts(changes, held(accounts, instruments), cause)
+        facts = _facts(changes, held(accounts, instruments), Cause(cause))
         floor, count = _floor(), 0
         changed: set[int] = set()
         while chunk := list(islice(facts, COPY_ROWS)):
