@@ -13,7 +13,7 @@ readers (`decimal`, `instant`, `date`, ...). Nothing is guessed, trimmed or roun
 """
 
 from market.strict.files import Control, File, rows, table
-from market.strict.problems import Problem, Problems, Refused, Row, refuse, shown
+from market.strict.problems import Problem, Problems, Refused, Row, numbered, refuse, shown
 from market.strict.records import Column, column, record
 from market.strict.values import (
     boolean,
@@ -46,6 +46,7 @@ __all__ = [
     "instant",
     "integer",
     "json_object",
+    "numbered",
     "record",
     "refuse",
     "rows",

@@ -1,6 +1,7 @@
 """What was wrong with what we were sent, and where."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,6 +55,18 @@ class Problems:
     def check(self) -> None:
         if self.found:
             raise Refused(self.found)
+
+
+@contextmanager
+def numbered(rows: Sequence["Row"]) -> Iterator[None]:
+    """Inside, a refusal counts places in a batch from 1; outside, it names the lines of the file they came from."""
+    try:
+        yield
+    except Refused as refusal:
+        raise Refused(
+            problem._replace(row=rows[problem.row - 1].number) if problem.row else problem
+            for problem in refusal.problems
+        ) from None
 
 
 def refuse(name: str, reason: str) -> Refused:
