@@ -1,0 +1,311 @@
+"""The parts of a letter: each says one thing to the client in sentences, figures and lists. Pure.
+
+What a margin-call notice must carry is workflow.md §6.1; consequences mirror the risk statements of FINRA Rule 2264.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from notifications import ways, wording
+from notifications.cases import Case, Demand, Figures, Holding
+
+ZERO = Decimal(0)
+MOST_POSITIONS = 20
+
+# Whose rule is measured against, in plain words; `policy` is the version in force. By regime.
+CALLS = {
+    "house": gettext_lazy("a house call"),
+    "exchange": gettext_lazy("an exchange call"),
+    "reg_t": gettext_lazy("a Federal Reserve call"),
+    "minimum_equity": gettext_lazy("a minimum equity call"),
+    "loan": gettext_lazy("a collateral call"),
+}
+RULES = {
+    "house": gettext_lazy(
+        "our own house requirement (policy %(policy)s), which may be stricter than the exchange minimum"
+    ),
+    "exchange": gettext_lazy("the exchange minimum of FINRA Rule 4210 (policy %(policy)s)"),
+    "reg_t": gettext_lazy("Regulation T of the Federal Reserve (policy %(policy)s)"),
+    "minimum_equity": gettext_lazy("the least equity of a margin account, FINRA Rule 4210(b) (policy %(policy)s)"),
+    "loan": gettext_lazy("the loan-to-value ladder of your loan agreement (policy %(policy)s)"),
+}
+OTHER_CALL = gettext_lazy("a margin call")
+OTHER_RULE = gettext_lazy("policy %(policy)s")
+ESCALATIONS = {
+    "deadline": gettext_lazy("The deadline of your margin call has passed and the amount below is still outstanding."),
+    "severity": gettext_lazy(
+        "Your account has fallen below the level at which we do not wait for the deadline. The amount below is "
+        "outstanding."
+    ),
+    "undeliverable": gettext_lazy("We could not reach you about your margin call. The amount below is outstanding."),
+    "person": gettext_lazy(
+        "After review, our margin desk does not wait for the deadline. The amount below is outstanding."
+    ),
+}
+RESOLUTIONS = {
+    "cash": gettext_lazy("Your payment has settled and covers the call. Thank you."),
+    "sale": gettext_lazy("Your sale of positions covers the call. Thank you."),
+    "market": gettext_lazy("Market prices moved in your favour and your account meets its requirement again."),
+    "mixed": gettext_lazy("Payments or sales, together with market prices, have restored your account."),
+    "requirement_change": gettext_lazy("The requirement was lowered and your account meets it."),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a letter: sentences, then label and figure, then bullets, then a table. Any may be empty."""
+
+    title: str = ""
+    sentences: tuple[str, ...] = ()
+    rows: tuple[tuple[str, str], ...] = ()
+    bullets: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+
+
+def money(case: Case, value: Decimal) -> str:
+    return wording.money(value, case.currency, case.minor)
+
+
+def origin(case: Case) -> str:
+    """Which call it is and whose rule requires it; a warning only says what was measured against."""
+    rule = str(RULES.get(case.regime, OTHER_RULE)) % {"policy": case.policy}
+    if case.demand is None:
+        return _("Your equity is measured against %(rule)s.") % {"rule": rule}
+    call = CALLS.get(case.regime, OTHER_CALL)
+    return _("This is %(call)s: it is required by %(rule)s.") % {"call": call, "rule": rule}
+
+
+# --- why and how much -------------------------------------------------------------------------------------
+
+
+def why(case: Case, figures: Figures | None) -> Section:
+    """Equity against requirement, and the prices they rest on."""
+    if figures is None:
+        return Section(title=_("Why"), sentences=(origin(case),))
+    rows = [
+        (_("Equity in your account"), money(case, figures.equity)),
+        (_("Required"), money(case, figures.requirement)),
+        (_("Equity less required"), money(case, figures.equity - figures.requirement)),
+    ]
+    if figures.restore_requirement != figures.requirement:
+        rows.append((_("Required to close a call"), money(case, figures.restore_requirement)))
+    if figures.requirement > 0 and figures.cover is not None:
+        rows.append((_("Cover (equity ÷ required)"), wording.number(_rounded(figures.cover, 4, ROUND_DOWN), 4)))
+    priced = _("Valued at the prices of %(instant)s.") % {"instant": wording.instant(figures.at, case.zone)}
+    return Section(title=_("Why"), sentences=(origin(case), priced), rows=tuple(rows))
+
+
+def this_call(case: Case, demand: Demand) -> Section:
+    """What was called, what came in, what is open."""
+    rows = [
+        (_("Amount called"), money(case, demand.called)),
+        (_("Received and settled"), money(case, demand.received)),
+    ]
+    if demand.state in ("issued", "escalated"):
+        rows.append((_("Outstanding"), money(case, demand.outstanding)))
+    called = _("Called %(instant)s.") % {"instant": wording.instant(demand.issued_at, case.zone)}
+    return Section(title=_("This call"), sentences=(called,), rows=tuple(rows))
+
+
+# --- how to cure ------------------------------------------------------------------------------------------
+
+
+def cures(case: Case, demand: Demand) -> Section:
+    """The exact ways to meet the call; each alone is enough, and parts may be combined."""
+    found = _ways(case, demand.outstanding)
+    bullets = [_("Pay in %(amount)s in cleared funds.") % {"amount": money(case, found.cash)}]
+    if found.deposit_value is not None and found.deposit_rate is not None:
+        bullets.append(
+            _("Or deposit marginable securities worth %(value)s at a margin rate of %(rate)s.")
+            % {"value": money(case, found.deposit_value), "rate": wording.percent(found.deposit_rate)}
+        )
+    for sentence, trades in (
+        (_("Or deposit %(units)s more %(name)s (worth %(value)s)."), found.deposits),
+        (_("Or sell %(units)s %(name)s (worth %(value)s)."), found.sales),
+        (_("Or buy back %(units)s %(name)s (worth %(value)s)."), found.purchases),
+    ):
+        bullets += [sentence % _told(case, trade) for trade in trades]
+    return Section(title=_("How to meet it"), sentences=_conditions(case, demand, found), bullets=tuple(bullets))
+
+
+def _ways(case: Case, outstanding: Decimal) -> ways.Ways:
+    figures = case.figures
+    if figures is None or not figures.is_charged_by_unit or figures.requirement <= 0:
+        return ways.Ways(cash=outstanding)
+    lots = [lot for held in figures.holdings if (lot := _lot(held)) is not None]
+    return ways.of(
+        outstanding,
+        lots,
+        scale=figures.restore_requirement / figures.requirement,
+        fee_rate=figures.fee_rate,
+        minor=case.minor,
+    )
+
+
+def _lot(held: Holding) -> ways.Lot | None:
+    """One unit of a holding, where its value and its requirement are known."""
+    if held.is_cash or not held.quantity or held.value is None or held.requirement is None:
+        return None
+    price = held.value / held.quantity
+    return ways.Lot(
+        name=held.name,
+        quantity=held.quantity,
+        price=price,
+        worth=price * (1 - held.haircut),
+        requirement=held.requirement / abs(held.quantity),
+        size=held.lot_size,
+    )
+
+
+def _told(case: Case, trade: ways.Trade) -> Mapping[str, str]:
+    value = _rounded(trade.value, case.minor, ROUND_HALF_EVEN)
+    return {"units": wording.number(trade.units), "name": trade.name, "value": money(case, value)}
+
+
+def _conditions(case: Case, demand: Demand, found: ways.Ways) -> tuple[str, ...]:
+    sentences = [_("Each of these alone meets the call; you may combine parts of them.")]
+    if not (found.deposits or found.sales or found.purchases):
+        sentences = []
+    if case.regime == "minimum_equity":
+        sentences.append(_("Selling positions does not meet this call, because it does not raise your equity."))
+    elif found.deposits and not found.sales and not found.purchases:
+        sentences.append(_("No single position is large enough to meet it by closing that position alone."))
+    if demand.market_cures:
+        sentences.append(_("Amounts move with the market; ask us for the figure of the moment before you act."))
+    else:
+        sentences.append(_("A recovery of prices does not meet this call."))
+    return tuple(sentences)
+
+
+def what_counts() -> Section:
+    return Section(
+        title=_("What counts as received"),
+        sentences=(
+            _("Money and securities count once they have settled in your account. An instruction, a cheque or a "
+              "transfer on its way does not count yet; tell us about it with its reference."),
+        ),
+    )  # fmt: skip
+
+
+# --- what happens otherwise -------------------------------------------------------------------------------
+
+
+def consequences(case: Case) -> Section:
+    bullets = [
+        _("We may sell securities or other assets in your account without contacting you first."),
+        _("We choose what to sell and when; you are not entitled to choose."),
+        _("We may act before the deadline if your account loses more value or the market moves quickly."),
+        _("We may raise our requirements at any time without notice, which can lead to another call."),
+        _("You are not entitled to more time."),
+        _("You can lose more than you deposited, and you owe whatever remains after positions are sold."),
+    ]
+    fee_rate = case.figures.fee_rate if case.figures else ZERO
+    if fee_rate > 0:
+        bullets.append(
+            _("We charge %(rate)s of the value of positions that we close.") % {"rate": wording.percent(fee_rate)}
+        )
+    return Section(title=_("If the call is not met"), bullets=tuple(bullets))
+
+
+def warned_consequences() -> Section:
+    return Section(
+        title=_("Please keep in mind"),
+        bullets=(
+            _("If your equity falls below the requirement, we will call for margin, and the time to act may be short."),
+            _("In a fast market we may sell positions without contacting you first."),
+            _("We may raise our requirements at any time without notice."),
+        ),
+    )
+
+
+def advice() -> Section:
+    return Section(
+        title=_("What you can do"),
+        sentences=(_("Deposit cash or marginable securities, or reduce positions. You need not wait for a call."),),
+    )
+
+
+# --- tables and small print -------------------------------------------------------------------------------
+
+
+def positions(case: Case) -> Section:
+    """The holdings with the largest requirement first, cash last."""
+    if case.figures is None or not case.figures.holdings:
+        return Section()
+    ranked = sorted(case.figures.holdings, key=lambda held: (held.is_cash, -(held.requirement or ZERO), held.code))
+    left_out = len(ranked) - MOST_POSITIONS
+    omitted = _("%(n)s more with smaller requirements are not listed.") % {"n": left_out}
+    return Section(
+        title=_("Your positions (value and required in %(currency)s)") % {"currency": case.currency},
+        sentences=(omitted,) if left_out > 0 else (),
+        header=(_("Instrument"), _("Quantity"), _("Price"), _("Value"), _("Required")),
+        table=tuple(_position(case, held) for held in ranked[:MOST_POSITIONS]),
+    )
+
+
+def _position(case: Case, held: Holding) -> tuple[str, ...]:
+    return (
+        held.name,
+        wording.number(held.quantity, 2 if held.is_cash else 0),
+        "—" if held.price is None else wording.money(held.price, held.currency, 2),
+        _cell(case, held.value, ROUND_HALF_EVEN),
+        _cell(case, held.requirement, ROUND_CEILING),
+    )
+
+
+def _cell(case: Case, value: Decimal | None, rounding: str) -> str:
+    return "—" if value is None else wording.number(_rounded(value, case.minor, rounding), case.minor)
+
+
+def _rounded(value: Decimal, places: int, rounding: str) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-places), rounding=rounding)
+
+
+def sold(case: Case) -> Section:
+    return Section(
+        title=_("What was closed"),
+        header=(_("Instrument"), _("Quantity"), _("Price"), _("Fee")),
+        table=tuple(
+            (
+                sale.name,
+                wording.number(sale.quantity),
+                wording.money(sale.price, sale.currency),
+                wording.money(sale.fee, sale.currency),
+            )
+            for sale in case.sales
+        ),
+    )
+
+
+def contact(case: Case) -> Section:
+    """How to acknowledge, claim a payment, disagree or ask."""
+    firm = case.firm
+    reply = _(
+        "Reply to this mail or write to %(email)s with the reference %(reference)s: that you have seen this, that you "
+        "have paid (with the payment's reference), that you disagree and why, or that you need help."
+    )
+    return Section(
+        title=_("Answer us"),
+        sentences=(
+            reply % {"email": firm.email, "reference": case.reference},
+            _("By phone: %(phone)s, %(hours)s.") % {"phone": firm.phone, "hours": firm.hours},
+        ),
+    )
+
+
+def account(case: Case) -> Section:
+    return Section(
+        title=_("Account"),
+        rows=(
+            (_("Reference"), case.reference),
+            (_("Client"), case.client),
+            (_("Account"), case.account),
+            (_("Agreement"), case.agreement),
+            (_("Currency"), case.currency),
+        ),
+    )
