@@ -13,5 +13,6 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     path("admin/", admin.site.urls),
+    path("webhooks/anymail/", include("notifications.urls")),
     path("api/", include("backoffice.api.urls")),
 ]

@@ -1,0 +1,22 @@
+"""`manage.py send_notices`: what beat does every 15 seconds, without Celery."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from margin import clock
+from notifications import deliveries, notices
+
+
+class Command(BaseCommand):
+    help = "Prepare notices for new events and send what waits."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--limit", type=int, default=1000, help="tries at most")
+        parser.add_argument("--seconds", type=float, default=600, help="time for sending at most")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepared = notices.prepare(at=clock.now())
+        sent = notices.send(at=clock.now(), limit=options["limit"], seconds=options["seconds"])
+        matched = deliveries.match(at=clock.now())
+        self.stdout.write(f"{prepared} prepared, {sent} sent, {matched} reports matched")

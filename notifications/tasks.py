@@ -1,0 +1,14 @@
+"""The clock's side of notices: beat calls this every 15 seconds. Safe to run twice, late, or to be killed."""
+
+from celery import shared_task
+
+from margin import clock
+from notifications import deliveries, notices
+
+
+@shared_task(name="notifications.tasks.prepare_and_send", ignore_result=True)
+def prepare_and_send() -> None:
+    """Write what must be told, tell it, and match reports that came early."""
+    notices.prepare(at=clock.now())
+    notices.send(at=clock.now())
+    deliveries.match(at=clock.now())
