@@ -20,7 +20,7 @@ ENDING = (CorporateAction.Kind.DELISTING, CorporateAction.Kind.WRITE_OFF, Corpor
 LARGEST_RATIO = Decimal(10_000)
 
 
-class ActionRefused(Exception):
+class ActionError(Exception):
     """The corporate action cannot be entered or decided so; the message says what to do."""
 
 
@@ -39,10 +39,10 @@ def propose(
 ) -> CorporateAction:
     """Enter a corporate action for another person to approve; `person` None: a job of the system.
 
-    Raises ActionRefused if it is incomplete, contradicts itself, or is entered already.
+    Raises ActionError if it is incomplete, contradicts itself, or is entered already.
     """
     if person is not None and not person.has_perm("market.add_corporateaction"):
-        raise ActionRefused(f"{person.get_username()}'s role does not enter corporate actions")
+        raise ActionError(f"{person.get_username()}'s role does not enter corporate actions")
     try:
         _check(kind, instrument, effective_at, reason, new_per_old, new_symbol, settlement_price)
         with transaction.atomic():
@@ -57,9 +57,9 @@ def propose(
                 settlement_price=settlement_price,
             )
     except strict.Refused as refusal:
-        raise ActionRefused(str(refusal)) from None
+        raise ActionError(str(refusal)) from None
     except IntegrityError:
-        raise ActionRefused(
+        raise ActionError(
             f"a {kind} of {instrument.code} at {effective_at:%Y-%m-%d %H:%M} UTC is entered already; decide that one"
         ) from None
 
@@ -105,11 +105,11 @@ def _check(
 def approve(action: CorporateAction, *, at: datetime, person: Any) -> CorporateAction:
     """Make the action a fact: end the instrument or change its name; positions follow from `effective_at`.
 
-    Raises ActionRefused if the same person entered it, the role does not approve, or it was decided already.
+    Raises ActionError if the same person entered it, the role does not approve, or it was decided already.
     """
     action = _open(action, person)
     if action.proposed_by_id == person.pk:
-        raise ActionRefused("whoever entered a corporate action cannot approve it; another person must")
+        raise ActionError("whoever entered a corporate action cannot approve it; another person must")
     CorporateAction.objects.filter(pk=action.pk).update(approved_by=person, approved_at=at)
     if action.kind in ENDING:
         _end(action)
@@ -120,10 +120,14 @@ def approve(action: CorporateAction, *, at: datetime, person: Any) -> CorporateA
 
 
 @transaction.atomic
-def reject(action: CorporateAction, *, at: datetime, person: Any) -> CorporateAction:
-    """Put a proposal aside; it may be entered again. Its proposer may withdraw it. Raises ActionRefused."""
+def reject(action: CorporateAction, *, at: datetime, person: Any, reason: str) -> CorporateAction:
+    """Put a proposal aside; it may be entered again. Its proposer may withdraw it. Raises ActionError."""
+    if not reason.strip():
+        raise ActionError("say why the corporate action is rejected")
     action = _open(action, person, own=True)
-    CorporateAction.objects.filter(pk=action.pk).update(rejected_by=person, rejected_at=at)
+    CorporateAction.objects.filter(pk=action.pk).update(
+        rejected_by=person, rejected_at=at, rejected_reason=reason.strip()[:200]
+    )
     action.refresh_from_db()
     return action
 
@@ -138,11 +142,11 @@ def _open(action: CorporateAction, person: Any, *, own: bool = False) -> Corpora
     """Lock the instrument, then the action, and give it as it is now if it waits for a decision."""
     may = person.has_perm("market.change_corporateaction") or (own and person.pk == action.proposed_by_id)
     if not may:
-        raise ActionRefused(f"{person.get_username()}'s role does not approve corporate actions")
+        raise ActionError(f"{person.get_username()}'s role does not approve corporate actions")
     Instrument.objects.select_for_update(no_key=True).get(pk=action.instrument_id)
     action = CorporateAction.objects.select_for_update(no_key=True, of=("self",)).get(pk=action.pk)
     if action.approved_at or action.rejected_at:
-        raise ActionRefused(f"corporate action {action.pk} was decided already; reload")
+        raise ActionError(f"corporate action {action.pk} was decided already; reload")
     return action
 
 
@@ -167,6 +171,6 @@ def _rename(action: CorporateAction) -> None:
                 instrument=action.instrument, scheme=Scheme.TICKER, symbol=action.new_symbol, valid=DateRange(on, None)
             )
     except IntegrityError:
-        raise ActionRefused(
+        raise ActionError(
             f"ticker {action.new_symbol} means another instrument after {on}; end that name first"
         ) from None

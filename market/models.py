@@ -406,6 +406,7 @@ class CorporateAction(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     rejected_at = models.DateTimeField(null=True, blank=True)
+    rejected_reason = models.CharField(max_length=200, blank=True)
     applied_at = models.DateTimeField(null=True, blank=True, help_text="When positions were adjusted")
     recorded_at = facts.recorded_at()
     transaction_id = facts.transaction_id()
