@@ -87,7 +87,7 @@ def test_an_option_expires_worthless_without_cash_and_a_missing_price_is_not_zer
     terms = {"underlying": share, "strike": D(50), "right": "call", "style": "american", "multiplier": D(100)}
     option = world.instrument("X C50", "option", expires_at=AT, **terms)
     hold(account, option, "-4")
-    with pytest.raises(Refused, match="settlement_price: expiry .* has none"):
+    with pytest.raises(Refused, match=r"settlement_price: expiry .* has none"):
         positions.apply_action(world.action("expiry", option, effective_at=AT), at=AT)
     worthless = world.action("expiry", option, effective_at=AT - HOUR, settlement_price=D(0))
     positions.apply_action(worthless, at=AT)

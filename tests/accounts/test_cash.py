@@ -100,7 +100,7 @@ def test_yen_have_no_decimals_and_bitcoin_eight():
     account = world.account()
     yen = world.instrument("JPY", "cash", minor_exponent=0)
     bitcoin = world.instrument("BTC", "cash", minor_exponent=8)
-    with pytest.raises(Refused, match="0.5 is finer than 1 JPY"):
+    with pytest.raises(Refused, match=r"0\.5 is finer than 1 JPY"):
         give(account, amount="0.5", currency="JPY")
     give(account, amount="100.00", currency="JPY", reference="J-1")
     give(account, amount="0.00000001", currency="BTC", reference="B-1")

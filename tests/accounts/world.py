@@ -81,3 +81,7 @@ def assert_positions_are_the_sums_of_their_facts() -> None:
             " AS total FROM accounts_positionfact) facts WHERE quantity <> total"
         )
         assert cursor.fetchall() == []
+
+
+def instrument_of(code: str) -> Instrument:
+    return Instrument.objects.get(code=code)
