@@ -10,7 +10,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from market import figures
+from market import action_pages, figures  # noqa: F401 - it registers its pages
 from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, may, require
 from market.models import Alias, Calendar, Close, FxRate, HeldQuote, Instrument, Quote, QuoteFact, Rate, Session
 

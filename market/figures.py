@@ -87,12 +87,8 @@ def instant(at: datetime | None, *, seconds: bool = False, why: str = "not yet")
     if at is None:
         return missing(why)
     utc = at.astimezone(ZoneInfo("UTC"))
-    return format_html(
-        '<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>',
-        utc.isoformat(),
-        utc,
-        wall(at, seconds=seconds),
-    )
+    hover = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', utc.isoformat(), hover, wall(at, seconds=seconds))
 
 
 def lapse(seconds: float) -> str:
