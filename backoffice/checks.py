@@ -78,6 +78,7 @@ def refuse_unsafe() -> None:
     found = the_database_is_postgresql() + production_is_safe()
     with suppress(OperationalError):  # a database that is away for a moment is /readyz's matter
         found += the_application_role_is_humble(databases=["default"])
+    connections.close_all()  # gunicorn forks after this: a connection must not be shared
     errors = [message for message in found if message.is_serious()]
     if errors:
         raise ImproperlyConfigured("Margin Desk refuses to start. " + _sentences(errors))

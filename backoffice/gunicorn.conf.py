@@ -9,6 +9,7 @@ bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
 worker_class = "gthread"
+preload_app = True  # the application is read once; checks refuse an unsafe production before anything is served
 timeout = 60
 graceful_timeout = 10
 keepalive = 5

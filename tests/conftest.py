@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,9 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
-        for item in items:
-            if "long" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="long: run with --long"))
+        config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
+        items[:] = [item for item in items if "long" not in item.keywords]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Skips by cause: a cause nobody expected must not hide among the dots."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    causes = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped if report.longrepr)
+    for cause, number in sorted(causes.items()):
+        terminalreporter.write_line(f"skipped for want of: {cause} ({number} tests)")
 
 
 @dataclass
