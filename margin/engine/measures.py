@@ -42,13 +42,13 @@ class UnitCharge:
 class Units:
     """A methodology's instrument grain. The lane "requirement" is the sum of the charges, unit by unit.
 
-    `refused` is '' or the reason why a holding cannot be measured; `equity` names the lanes that make up the equity,
-    each with its sign.
+    `refused` is '' or the reason why a holding, long or short, cannot be measured. `equity` names the lanes that make
+    up the equity, each with its sign.
     """
 
     lanes: Mapping[str, Lane]
     charges: tuple[UnitCharge, ...]
-    refused: Array
+    refused: Lane  # str
     equity: Mapping[str, int]
     counts_cost: Array | None = None  # bool: instruments whose long cost is summed as totals["cost"]
 
@@ -146,6 +146,11 @@ def greatest(branches: Mapping[str, Array]) -> tuple[Array, Array]:
 def restricted(lane: Lane, rows: Array, otherwise: Any = ZERO) -> Lane:
     """The lane where `rows` is true, `otherwise` elsewhere."""
     return Lane(pick(rows, lane.long, otherwise), pick(rows, lane.short, otherwise))
+
+
+def silence(count: int) -> Array:
+    """A column of empty strings."""
+    return np.full(count, "", object)
 
 
 def added(lanes: Sequence[Lane]) -> Lane:

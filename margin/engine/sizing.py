@@ -91,6 +91,19 @@ class Account:
             left = levels.equity - restore
             return [max(x, ZERO) if not applies else x for x, applies in zip(left, levels.applies, strict=True)]
 
+    def start(self) -> Decimal:
+        """The excess as it stands. Raises NotSizable where the requirement itself is in doubt."""
+        (excess,) = self.excess([{}])
+        rows = np.array([self.row])
+        policy = self.rules.policies[int(self.book.policy[self.row])]
+        summed = sums.of_policy(self.book, self.instruments, self.market, policy, rows)
+        with exactly():
+            levels = levels_of(summed, policy.regimes.index(self.rule), np.array([0]))
+        if excess < 0 and levels.doubtful is not None and levels.doubtful[0]:
+            costs = "; ".join(summed.unknown_costs(policy.regimes.index(self.rule), 0))
+            raise NotSizable(f"Account {self.id}: the {self.regime} requirement is in doubt ({costs})")
+        return excess
+
     @property
     def rule(self) -> RegimeRule:
         policy = self.rules.policies[int(self.book.policy[self.row])]
@@ -177,7 +190,7 @@ def plan(
     residual says what is still missing. Raises NotSizable for an unpriced account.
     """
     account = Account(book, account_row, instruments, market, rules, regime, fee_rate)
-    (excess,) = account.excess([{}])
+    excess = account.start()
     if excess >= 0:
         return Plan((), True, ZERO)
     order = _by_release(account, _eligible(account, excluded), excess)
@@ -291,7 +304,7 @@ def cures(
 ) -> Cures:
     """Cash, one sale, or a deposit of a security that is held: each alone restores the regime."""
     account = Account(book, account_row, instruments, market, rules, regime, fee_rate)
-    (excess,) = account.excess([{}])
+    excess = account.start()
     if excess >= 0:
         return Cures(ZERO, (), ())
     holdings = _by_release(account, _eligible(account, ()), excess)

@@ -78,7 +78,7 @@ class PolicySums:
     costs: Mapping[int, tuple[Lanes, Array]]  # per regime that counts cost: sums and "unknown" per segment
     fx: Rates  # per segment, to the account's base currency
     rule_fx: tuple[Rates, ...]  # per regime, per account: the methodology's own currency in the base currency
-    reasons: Array  # str per held instrument: why it makes an account unpriced
+    reasons: Lane  # str per held instrument: why holding it makes an account unpriced
     unpriced: Array  # bool per account
 
     def approximate(self, regime: int) -> tuple[Totals, Array, Array]:
@@ -174,8 +174,9 @@ class PolicySums:
         base = self.held.currencies[self.book.base[self.rows[k]]]
         for segment in range(int(self.first[k]), int(self.first[k + 1])):
             for p in self.positions(segment):
-                if self.reasons[self.instrument[p]]:
-                    yield self.reasons[self.instrument[p]]
+                side = self.reasons.short if self.book.quantity[p] < 0 else self.reasons.long
+                if side[self.instrument[p]]:
+                    yield side[self.instrument[p]]
             if self.fx.exact(segment) == 0:
                 quoted = self.held.currencies[self.book.segment_currency[self.segments[segment]]]
                 yield f"no rate {quoted}/{base}"
@@ -224,8 +225,9 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
     return sums
 
 
-def _sum_lanes(book: Book, local: Array, table: Table, reasons: Array, segments: Array) -> Lanes:
-    flags = np.where(reasons != "", kernels.UNPRICED, 0).astype(np.uint8)
+def _sum_lanes(book: Book, local: Array, table: Table, reasons: Lane, segments: Array) -> Lanes:
+    is_refused = np.stack([reasons.long != "", reasons.short != ""], axis=1).astype(bool)
+    flags = np.where(is_refused, kernels.UNPRICED, 0).astype(np.uint8)
     flags[table.is_wide] |= kernels.WIDE
     scales = _scales(book, table.decimals[local].astype(np.int64) + book.decimals, segments)
     shape = (len(segments), len(table.lanes))

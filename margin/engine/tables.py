@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin.engine.columns import KINDS, Array, Book, Instruments, Market, Policy, RegimeRule
-from margin.engine.measures import Lane, Units, governed, restricted
+from margin.engine.measures import Lane, Units, governed, pick, restricted
 from margin.engine.methodologies import by_code
 
 _LARGEST = 2**63
@@ -40,7 +40,7 @@ def governed_units(held: Instruments, market: Market, rule: RegimeRule) -> Units
     return Units(
         lanes={name: restricted(lane, rows) for name, lane in units.lanes.items()},
         charges=tuple(replace(charge, amount=restricted(charge.amount, rows)) for charge in units.charges),
-        refused=np.where(rows, units.refused, ""),
+        refused=restricted(units.refused, rows, ""),
         equity=units.equity,
         counts_cost=None if units.counts_cost is None else units.counts_cost & rows,
     )
@@ -84,15 +84,15 @@ def _integers(lanes: tuple[Lane, ...], count: int) -> Table:
     return Table(lanes, integers, decimals, is_wide)
 
 
-def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units]) -> Array:
-    """Why each instrument makes its holders unpriced: no price, no rule for its kind, or a rule cannot measure it."""
+def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units]) -> Lane:
+    """Why each holding makes its account unpriced: no price, no rule for its kind, or a rule cannot measure it."""
     reasons = held.unpriced_reason.copy()
     any_rule = np.zeros(len(held), bool)
     for rule in policy.regimes:
         any_rule |= governed(held, rule.kinds)
     for i in np.flatnonzero(~any_rule):
         reasons[i] = f"no rule for {KINDS[held.kind[i]].replace('_', ' ')} {held.codes[i]}"
+    long, short = reasons, reasons.copy()
     for regime in units:
-        silent = reasons == ""
-        reasons[silent] = regime.refused[silent]
-    return reasons
+        long, short = pick(long == "", regime.refused.long, long), pick(short == "", regime.refused.short, short)
+    return Lane(long, short)

@@ -62,9 +62,9 @@ def _add(hi, lo, row, lane, term_hi, term_lo, negative):
 
 
 @njit(inline="always")
-def _or_remaining_flags(segment, offsets, instrument, flags, marks, row):
+def _or_remaining_flags(segment, offsets, instrument, quantity, flags, marks, row):
     for p in range(offsets[segment], offsets[segment + 1]):
-        marks[row] |= flags[instrument[p]]
+        marks[row] |= flags[instrument[p], 1 if quantity[p] < 0 else 0]
 
 
 @njit(
@@ -76,7 +76,7 @@ def _or_remaining_flags(segment, offsets, instrument, flags, marks, row):
         _input(types.int8),
         _input(types.int64, 3),
         _input(types.int8),
-        _input(types.uint8),
+        _input(types.uint8, 2),
         _input(types.int64),
         types.int64[:, ::1],
         types.uint64[:, ::1],
@@ -89,16 +89,16 @@ def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_dec
     """Per chosen segment and lane: sum of |quantity| × units[instrument, side, lane], side 0 long, 1 short.
 
     `segments` are indices into `offsets` (CSR over positions). Lanes come out at `scales[row]` decimals. `marks`
-    collects the flags of the instruments met, and WIDE.
+    collects flags[instrument, side] of what is met, and WIDE.
     """
     lanes = units.shape[2]
     for row in range(segments.size):
         mark = np.uint8(0)
         for p in range(offsets[segments[row]], offsets[segments[row] + 1]):
             i = instrument[p]
-            mark |= flags[i]
             held = quantity[p]
             side = 1 if held < 0 else 0
+            mark |= flags[i, side]
             size = uint64(-held) if held < 0 else uint64(held)
             shift = scales[row] - decimals[p] - unit_decimals[i]
             if shift < 0 or shift >= 20:
@@ -117,7 +117,7 @@ def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_dec
                 break
         marks[row] |= mark
         if mark & WIDE_MARK:
-            _or_remaining_flags(segments[row], offsets, instrument, flags, marks, row)
+            _or_remaining_flags(segments[row], offsets, instrument, quantity, flags, marks, row)
 
 
 @njit(

@@ -16,7 +16,7 @@ from margin.engine import terms as reading
 from margin.engine.columns import KINDS as ALL_KINDS
 from margin.engine.columns import Array, Instruments, Market
 from margin.engine.exact import ONE, ZERO
-from margin.engine.measures import Lane, Levels, Sentence, Totals, UnitCharge, Units, nothing, pick, worth
+from margin.engine.measures import Lane, Levels, Sentence, Totals, UnitCharge, Units, nothing, pick, silence, worth
 
 CODE = "loan"
 MEASURES = ("ltv",)
@@ -89,7 +89,7 @@ def units(instruments: Instruments, market: Market, measure: str, terms: Terms) 
             "requirement": Lane(requirement, zero),
         },
         charges=(charge,),
-        refused=np.full(len(instruments), "", object),
+        refused=Lane(silence(len(instruments)), silence(len(instruments))),
         equity={"collateral": 1, "loan": -1},
     )
 

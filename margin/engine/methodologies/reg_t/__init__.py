@@ -24,6 +24,7 @@ from margin.engine.measures import (
     nothing,
     pick,
     restricted,
+    silence,
     worth,
 )
 from margin.engine.methodologies.reg_t import debt, house, stock
@@ -69,7 +70,7 @@ def _value(instruments: Instruments) -> Lane:
     return Lane(value, -value)
 
 
-def _exchange(instruments: Instruments, market: Market, terms: Terms) -> tuple[tuple[UnitCharge, ...], np.ndarray]:
+def _exchange(instruments: Instruments, market: Market, terms: Terms) -> tuple[tuple[UnitCharge, ...], Lane]:
     """The SRO charges, stock and debt apart, each restricted to its own instruments."""
     of_stock, no_stock = stock.charge(instruments, market, terms)
     of_debt, no_debt = debt.charge(instruments, market, terms)
@@ -77,7 +78,7 @@ def _exchange(instruments: Instruments, market: Market, terms: Terms) -> tuple[t
         replace(of_stock, amount=restricted(of_stock.amount, stock.is_stock(instruments))),
         replace(of_debt, amount=restricted(of_debt.amount, debt.is_debt(instruments))),
     )
-    return charges, pick(no_stock != "", no_stock, no_debt)
+    return charges, Lane(no_debt, pick(no_stock != "", no_stock, no_debt))
 
 
 def _initial(instruments: Instruments, terms: Terms, requirement: Lane) -> Lane:
@@ -99,7 +100,7 @@ def _minimum_units(instruments: Instruments) -> Units:
             "short": restricted(Lane(zero, value), ~is_cash),
         },
         charges=(),
-        refused=np.full(len(instruments), "", object),
+        refused=Lane(silence(len(instruments)), silence(len(instruments))),
         equity={"value": 1},
         counts_cost=~is_cash,
     )

@@ -38,7 +38,7 @@ def is_stock(instruments: Instruments) -> Array:
 
 
 def charge(instruments: Instruments, market: Market, terms: Terms) -> tuple[UnitCharge, Array]:
-    """(the SRO charge per share, why a holding cannot be measured). Amounts are right for stock rows only."""
+    """(the SRO charge per share, why a short holding cannot be measured). Amounts are right for stock rows only."""
     long, long_rate, long_branch = _long(instruments, terms)
     floors, refused = _in_local_currency(instruments, market, terms)
     short, short_rate, short_branch, floor = _short(instruments, terms, floors)
