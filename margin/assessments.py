@@ -108,6 +108,11 @@ def digest(holdings: list[Any], figures: Iterable[Figures], version: int) -> str
     return hashlib.sha256(body.encode()).hexdigest()
 
 
+def digest_of(snap: Snapshot, found: Found) -> str:
+    """The digest an assessment of this account would be stored with."""
+    return digest(_holdings(snap, found.row), found.figures, snap.reading(found.row).version_id)
+
+
 def _measure(pk: int, assessment: int, figures: Figures) -> list[Any]:
     return [
         pk,

@@ -115,3 +115,8 @@ def raise_alarm(kind: str, subject: str, message: str, *, at: datetime) -> Alarm
         )
         row = cursor.fetchone()
     return Alarm.objects.get(pk=row[0]) if row else None
+
+
+def mailed(alarm: Alarm, *, at: datetime) -> None:
+    """Note that operations were told."""
+    Alarm.objects.filter(pk=alarm.pk).update(mailed_at=at)

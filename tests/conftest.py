@@ -21,13 +21,17 @@ import dj_database_url
 import psycopg2
 import psycopg2.extensions
 import pytest
+import pytest_django.fixtures
 from django.conf import settings
 from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
 from psycopg2 import sql
 
 from backoffice import database, embedded, grants
 
 Connect = Callable[[], psycopg2.extensions.connection]
+# pytest-django makes the database only where a collected test carries its mark; tests on clones need it as well.
+pytest_django.fixtures._get_databases_for_setup = lambda items: ({"default"}, set())
 OUTER_URL = os.environ.get("DATABASE_URL", "")
 ONE_ROLE = "one-role server"
 
@@ -137,15 +141,23 @@ def django_db_modify_db_settings(server: Server) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any, server: Server) -> Iterator[None]:
-    """After the migrations: the grants, and a template nobody connects to, so that clones can be made at any moment."""
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: Any, django_db_modify_db_settings: None, server: Server
+) -> Iterator[None]:
+    """The migrated database with its grants, and a template nobody connects to, so that clones can be made at any time.
+
+    pytest-django's own fixture makes the database only if a test asks for `db`; ours also serves `committed_db` alone.
+    """
     with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
         grants.grant(connections["default"], application_role=settings.DATABASE_APPLICATION_ROLE)
         connections["default"].close()
     source = settings.DATABASES["default"]["NAME"]
     clone(server, source, f"{source}_template")
     yield
     drop(server, f"{source}_template")
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 def clone(server: Server, source: str, target: str) -> None:

@@ -1,0 +1,72 @@
+"""What the clock starts: thin tasks that read the database's time and make one call of the room.
+
+Each may run twice, late, or be killed half-way, with the same end: the slot, the lease and the door decide.
+"""
+
+from datetime import UTC, datetime
+
+from celery import shared_task
+
+from margin import clock, shards, sweep, watch
+from margin.models import Shard, Sweep
+
+HERE = 1  # a sweep of one shard is worked where it was begun
+
+
+@shared_task(name="margin.sweep")
+def run_sweep(kind: str) -> None:
+    """Begin the sweep of the current slot, in session only, and hand out its shards."""
+    at = clock.now()
+    codes = watch.session_calendars(kind, at)
+    if any(watch.is_in_session(code, at) for code in codes):
+        _hand_out(sweep.begin(kind, at=at, slot_at=slot(at, kind)))
+
+
+@shared_task(name="margin.attention")
+def run_attention() -> None:
+    """Look at the accounts whose calls fell due or were paid since their last sweep."""
+    at = clock.now()
+    ids = sweep.wanting_attention(at)
+    if ids:
+        _hand_out(sweep.begin(sweep.ATTENTION, at=at, slot_at=slot(at, sweep.ATTENTION), ids=ids))
+
+
+@shared_task(name="margin.shard")
+def work_shard(shard_id: int) -> None:
+    """Work one shard of a sweep, and close the sweep if it was the last."""
+    _work(Shard.objects.select_related("sweep").get(pk=shard_id))
+
+
+@shared_task(name="margin.recover")
+def recover() -> None:
+    """Hand out the shards whose workers died, and close sweeps whose last shard was recorded by a dying one."""
+    now = clock.now()
+    for shard in sweep.lapsed(now):
+        work_shard.delay(shard.pk)
+    for running in Sweep.objects.filter(state=Sweep.State.RUNNING):
+        sweep.finish(running, now=now)
+
+
+def slot(at: datetime, kind: str) -> datetime:
+    """The start of the interval that `at` lies in: the name of the slot."""
+    seconds = int(watch.INTERVALS.get(kind, watch.INTERVALS["crypto"]).total_seconds())
+    return datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, UTC)
+
+
+def _hand_out(begun: Sweep | None) -> None:
+    if begun is None:
+        return
+    waiting = list(begun.shards.select_related("sweep"))
+    if len(waiting) > HERE:
+        for shard in waiting:
+            work_shard.delay(shard.pk)
+    elif waiting:
+        _work(waiting[0])
+    else:
+        sweep.finish(begun, now=clock.now())
+
+
+def _work(shard: Shard) -> None:
+    at = shard.sweep.at
+    shards.work(shard, now=clock.now(), in_force=sweep.policies_of(shard.sweep.kind, at))
+    sweep.finish(shard.sweep, now=clock.now())
