@@ -54,8 +54,11 @@ class Standing(NamedTuple):
 
 
 class Outcome(Enum):
+    """LATE is refused too, unless it merely repeats a fact."""
+
     ACCEPT = "accept"
     REPEAT = "repeat"
+    LATE = "late"
     HOLD = "hold"
     REFUSE = "refuse"
 
@@ -84,7 +87,7 @@ def judge(quote: Incoming, standing: Standing, *, at: datetime) -> Verdict:
         if quote == latest:
             return Verdict(Outcome.REPEAT, quote)
         held = f"{latest.mark} as of {latest.as_of:%Y-%m-%d %H:%M:%S} UTC from {latest.source}"
-        return Verdict(Outcome.REFUSE, quote, "as_of", f"is not newer than the quote we hold, {held}")
+        return Verdict(Outcome.LATE, quote, "as_of", f"is not newer than the quote we hold, {held}")
     return check_plausible(quote, standing)
 
 

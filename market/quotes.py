@@ -4,20 +4,20 @@ Set-based: a handful of statements for thousands of quotes. Instruments are lock
 instrument take turns and the newest `as_of` stays (never call `record` twice in one transaction for different batches).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from django.db import connection, transaction
+from django.db import transaction
 
-from market import calendars, guard, strict
-from market.guard import Incoming, Outcome, Standing
-from market.models import CorporateAction, HeldQuote, Instrument, Quote
-from market.strict import Problem
+from market import calendars, guard, quote_rows, strict
+from market.guard import Incoming, Outcome
+from market.models import HeldQuote, Instrument, Quote
+from market.quote_rows import Desk, Held
+from market.strict import Column, Control, File, Problem, column
 
 LARGEST_BATCH = 20_000
 REASON_LENGTH = 200
@@ -42,26 +42,6 @@ class Recorded:
 
 
 @dataclass
-class Held:
-    """A quote in quarantine; `pk` None: this batch brought it."""
-
-    quote: Incoming
-    reason: str
-    previous_mark: Decimal | None
-    pk: int | None = None
-
-
-@dataclass
-class Desk:
-    """One instrument while its batch is sorted."""
-
-    pk: int
-    standing: Standing
-    max_age: timedelta
-    held: dict[str, Held] = field(default_factory=dict)
-
-
-@dataclass
 class Sorted:
     """What a batch will write."""
 
@@ -71,6 +51,7 @@ class Sorted:
     accepted: int = 0
     repeated: int = 0
     released: int = 0
+    late: list[tuple[int, int, guard.Verdict]] = field(default_factory=list)  # row, instrument, why
     quarantined: list[Problem] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
 
@@ -84,7 +65,7 @@ def record(batch: Sequence[Incoming], *, at: datetime) -> Recorded:
     """
     if len(batch) > LARGEST_BATCH:
         raise ValueError(f"{len(batch)} quotes are more than {LARGEST_BATCH} at once; send smaller batches")
-    desks = _lock({quote.instrument for quote in batch})
+    desks = quote_rows.lock({quote.instrument for quote in batch})
     found = Sorted()
     for row, quote in enumerate(batch, 1):
         desk = desks.get(quote.instrument)
@@ -93,15 +74,16 @@ def record(batch: Sequence[Incoming], *, at: datetime) -> Recorded:
             found.refused.append(Problem(row, "instrument", reason))
         else:
             _sort(row, quote, desk, found, at)
-    _write_facts(found.facts)
-    _write_decisions(found.decided, at)
-    _write_held(found.held)
+    _settle_late(found)
+    quote_rows.write_facts(found.facts)
+    quote_rows.write_decisions(found.decided, at)
+    quote_rows.write_held(found.held)
     return Recorded(
         accepted=found.accepted,
         repeated=found.repeated,
         released=found.released,
         held=tuple(found.quarantined),
-        refused=tuple(found.refused),
+        refused=tuple(sorted(found.refused)),
     )
 
 
@@ -112,6 +94,8 @@ def _sort(row: int, quote: Incoming, desk: Desk, found: Sorted, at: datetime) ->
         found.refused.append(Problem(row, verdict.field, verdict.reason))
     elif verdict.outcome is Outcome.REPEAT:
         found.repeated += 1
+    elif verdict.outcome is Outcome.LATE:
+        found.late.append((row, desk.pk, verdict))
     elif verdict.outcome is Outcome.ACCEPT:
         own = desk.held.get(verdict.quote.source)
         if own is not None and own.quote.as_of <= verdict.quote.as_of:
@@ -172,6 +156,55 @@ def _hold(row: int, desk: Desk, verdict: guard.Verdict, found: Sorted) -> None:
     found.quarantined.append(Problem(row, verdict.field, verdict.reason))
 
 
+def _settle_late(found: Sorted) -> None:
+    """A late quote that says what a fact says is a repeat, as after a feed's reconnection; any other is refused."""
+    if not found.late:
+        return
+    rows = [(pk, verdict.quote) for _, pk, verdict in found.late]
+    known = quote_rows.known_facts(rows)
+    for row, pk, verdict in found.late:
+        if (pk, *verdict.quote[1:]) in known:
+            found.repeated += 1
+        else:
+            found.refused.append(Problem(row, verdict.field, verdict.reason))
+
+
+COLUMNS: dict[str, Column] = {
+    "instrument": column(strict.code, length=48),
+    "source": column(strict.code, length=guard.SOURCE_LENGTH),
+    "as_of": column(strict.instant),
+    "mark": column(strict.decimal, optional=True, digits=guard.PRICE_DIGITS, places=guard.PRICE_PLACES),
+    "bid": column(strict.decimal, optional=True, digits=guard.PRICE_DIGITS, places=guard.PRICE_PLACES),
+    "ask": column(strict.decimal, optional=True, digits=guard.PRICE_DIGITS, places=guard.PRICE_PLACES),
+    "implied_volatility": column(strict.decimal, optional=True, digits=guard.RATE_DIGITS, places=guard.RATE_PLACES),
+}
+
+
+def load(file: File, *, at: datetime, control: Control | None = None) -> Recorded:
+    """Record the quotes of a CSV file (docs/formats.md), the oldest first, all or nothing; quarantine is no refusal.
+
+    Raises strict.Refused with rows of the file.
+    """
+    rows = strict.table(file, COLUMNS, key=("instrument", "as_of", "source"), control=control, total_of="mark")
+    rows.sort(key=lambda row: row.values["as_of"])
+    done = Recorded()
+    with transaction.atomic():
+        for start in range(0, len(rows), LARGEST_BATCH):
+            some = rows[start : start + LARGEST_BATCH]
+            with strict.numbered(some):
+                chunk = record([Incoming(**row.values) for row in some], at=at)
+                if chunk.refused:
+                    raise strict.Refused(chunk.refused)
+            held = tuple(problem._replace(row=some[problem.row - 1].number) for problem in chunk.held)
+            done = Recorded(
+                done.accepted + chunk.accepted,
+                done.repeated + chunk.repeated,
+                done.released + chunk.released,
+                done.held + held,
+            )
+    return done
+
+
 # --- people -------------------------------------------------------------------------------------------------
 
 
@@ -193,7 +226,7 @@ def confirm(held: HeldQuote, *, at: datetime, person: Any) -> Quote:
             f"a newer quote, as of {latest.as_of:%Y-%m-%d %H:%M:%S} UTC, was accepted since; reject this one"
         )
     agreeing = sorted([current, *_agreeing(desk, current.quote)], key=lambda other: other.quote.as_of)
-    _write_facts([(desk.pk, other.quote) for other in agreeing])
+    quote_rows.write_facts([(desk.pk, other.quote) for other in agreeing])
     _close([other.pk for other in agreeing if other.pk], HeldQuote.State.CONFIRMED, at, person, "")
     held.refresh_from_db()
     return Quote.objects.get(pk=desk.pk)
@@ -214,7 +247,7 @@ def _open(held: HeldQuote, person: Any) -> tuple[Desk, Held]:
     if not person.has_perm("market.change_heldquote"):
         raise CannotDecide(f"{person.get_username()}'s role neither confirms nor rejects quotes")
     code = Instrument.objects.values_list("code", flat=True).get(pk=held.instrument_id)
-    desk = _lock({code})[code]
+    desk = quote_rows.lock({code})[code]
     current = next((other for other in desk.held.values() if other.pk == held.pk), None)
     if current is None:
         raise CannotDecide(f"quote {held.pk} in quarantine was decided already; reload")
@@ -244,127 +277,3 @@ def staleness(
     """
     age = clock.elapsed_seconds(as_of, calendars.microseconds(at))
     return Staleness(age, age > np.asarray(max_age_seconds))
-
-
-# --- reading and writing ------------------------------------------------------------------------------------
-
-
-def _lock(codes: Iterable[str]) -> dict[str, Desk]:
-    """Lock these instruments, in order, until the transaction ends, and read what stands of each."""
-    listed = sorted(code for code in codes if isinstance(code, str) and "\x00" not in code)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, code, kind, may_be_negative, jump_limit_rate, max_age_seconds, ended_at"
-            " FROM market_instrument WHERE code = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
-            [listed],
-        )
-        desks = {
-            pk: (code, Desk(pk, Standing(kind, negative, limit, ended_at), timedelta(seconds=max_age)))
-            for pk, code, kind, negative, limit, max_age, ended_at in cursor.fetchall()
-        }
-        # A statement of its own: it must see what was committed while we waited for the locks.
-        cursor.execute(f"SELECT {QUOTE_COLUMNS} FROM market_quote WHERE instrument_id = ANY(%s)", [list(desks)])  # noqa: S608
-        for pk, *columns in cursor.fetchall():
-            code, desk = desks[pk]
-            desk.standing = desk.standing._replace(latest=Incoming(code, *columns))
-        cursor.execute(
-            f"SELECT {QUOTE_COLUMNS}, reason, previous_mark, id FROM market_heldquote"  # noqa: S608
-            " WHERE state = 'held' AND instrument_id = ANY(%s)",
-            [list(desks)],
-        )
-        for pk, *columns, reason, previous_mark, held_pk in cursor.fetchall():
-            code, desk = desks[pk]
-            quote = Incoming(code, *columns)
-            desk.held[quote.source] = Held(quote, reason, previous_mark, held_pk)
-    _read_splits({pk: desk for pk, (_, desk) in desks.items()})
-    return dict(desks.values())
-
-
-QUOTE_COLUMNS = "instrument_id, source, as_of, mark, bid, ask, implied_volatility"
-
-
-def _read_splits(desks: dict[int, Desk]) -> None:
-    """Splits that positions follow already: the guard measures a move against the price before, divided by them."""
-    since = min((desk.standing.latest.as_of for desk in desks.values() if desk.standing.latest), default=None)
-    if since is None:
-        return
-    applied = CorporateAction.objects.filter(kind=CorporateAction.Kind.SPLIT, applied_at__isnull=False)
-    columns = ("instrument_id", "effective_at", "new_per_old")
-    for pk, effective_at, ratio in applied.filter(effective_at__gt=since).values_list(*columns):
-        if pk in desks and ratio is not None:
-            standing = desks[pk].standing
-            desks[pk].standing = standing._replace(splits=(*standing.splits, (effective_at, ratio)))
-
-
-def _columns(rows: Sequence[tuple[int, Incoming]]) -> list[str]:
-    """The quotes as array literals: several times quicker than letting the driver adapt every element."""
-    instants = {quote.as_of: quote.as_of.isoformat() for _, quote in rows}
-    return [
-        _array(str(pk) for pk, _ in rows),
-        _array(f'"{quote.source}"' for _, quote in rows),  # a code: it holds no quote and no backslash
-        _array(instants[quote.as_of] for _, quote in rows),
-        *(
-            _array("NULL" if value is None else str(value) for value in column)
-            for column in zip(*(quote[3:] for _, quote in rows), strict=True)
-        ),
-    ]
-
-
-def _array(elements: Iterable[str]) -> str:
-    return "{" + ",".join(elements) + "}"
-
-
-GIVEN = "unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[]"
-
-
-def _write_facts(rows: Sequence[tuple[int, Incoming]]) -> None:
-    """Append the facts and move each current quote to its newest, never backwards."""
-    if not rows:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH fact AS (INSERT INTO market_quotefact ({QUOTE_COLUMNS})"  # noqa: S608 - constants of this module
-            f" SELECT {QUOTE_COLUMNS} FROM {GIVEN}) WITH ORDINALITY AS given ({QUOTE_COLUMNS}, place) ORDER BY place"
-            f" RETURNING id, {QUOTE_COLUMNS})"
-            f" INSERT INTO market_quote (fact_id, {QUOTE_COLUMNS})"
-            f" SELECT DISTINCT ON (instrument_id) id, {QUOTE_COLUMNS} FROM fact"
-            " ORDER BY instrument_id, as_of DESC, id DESC"
-            " ON CONFLICT (instrument_id) DO UPDATE SET fact_id = excluded.fact_id, source = excluded.source,"
-            " as_of = excluded.as_of, mark = excluded.mark, bid = excluded.bid, ask = excluded.ask,"
-            " implied_volatility = excluded.implied_volatility WHERE excluded.as_of > market_quote.as_of",
-            _columns(rows),
-        )
-
-
-def _write_held(held: dict[tuple[int, str], Held]) -> None:
-    if not held:
-        return
-    rows = [(pk, one.quote) for (pk, _), one in held.items()]
-    more = [[one.reason for one in held.values()], [one.previous_mark for one in held.values()]]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO market_heldquote ({QUOTE_COLUMNS}, reason, previous_mark, state, decided_source,"  # noqa: S608
-            f" decided_reason) SELECT *, 'held', '', '' FROM {GIVEN}, %s::text[], %s::numeric[])"
-            " ON CONFLICT (instrument_id, source) WHERE state = 'held' DO UPDATE SET as_of = excluded.as_of,"
-            " mark = excluded.mark, bid = excluded.bid, ask = excluded.ask,"
-            " implied_volatility = excluded.implied_volatility, reason = excluded.reason,"
-            " previous_mark = excluded.previous_mark",
-            [*_columns(rows), *more],
-        )
-
-
-def _write_decisions(decided: Sequence[tuple[Held, str, str]], at: datetime) -> None:
-    """Close quotes in quarantine with the figures they had when their fate was decided."""
-    if not decided:
-        return
-    rows = [(held.pk or 0, held.quote) for held, _, _ in decided]
-    more = [[state for _, state, _ in decided], [source for _, _, source in decided]]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE market_heldquote held SET state = given.state, decided_source = given.decided_source,"  # noqa: S608
-            " decided_at = %s, as_of = given.as_of, mark = given.mark, bid = given.bid, ask = given.ask,"
-            f" implied_volatility = given.implied_volatility FROM {GIVEN}, %s::text[], %s::text[]) AS given"
-            " (id, source, as_of, mark, bid, ask, implied_volatility, state, decided_source)"
-            " WHERE held.id = given.id AND held.state = 'held'",
-            [at, *_columns(rows), *more],
-        )

@@ -1,0 +1,45 @@
+from argparse import ArgumentParser
+from datetime import date, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from market import calendars, clock, strict
+from market.venues import CalendarUnknown
+
+COMMON = ("24/7", "XNYS", "US-BANK", "US-SETTLE")
+FIRST = date(2007, 1, 1)
+AHEAD = timedelta(days=365 * 2)
+# Beyond this, holidays are a guess: venues and legislators change them.
+FARTHEST_AHEAD = timedelta(days=365 * 5 + 1)
+
+
+class Command(BaseCommand):
+    help = "Fill calendars with their sessions; only missing days are added, so run it again whenever it runs short."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "codes", nargs="*", default=COMMON, help=f"venues, such as XTKS; default {' '.join(COMMON)}"
+        )
+        parser.add_argument("--first", default=FIRST.isoformat(), help="first day (default 2007-01-01)")
+        parser.add_argument("--until", help="last day (default: two years ahead; never more than five)")
+
+    def handle(self, *args: Any, codes: list[str], **options: Any) -> None:
+        today = clock.now().date()
+        try:
+            first = strict.date(options["first"], field="--first")
+            last = strict.date(options["until"], field="--until") if options["until"] else today + AHEAD
+        except strict.Refused as refusal:
+            raise CommandError(str(refusal)) from None
+        if last > today + FARTHEST_AHEAD:
+            raise CommandError(
+                f"{last} is more than five years ahead, where holidays are a guess; choose an earlier day"
+            )
+        for code in codes:
+            try:
+                added = calendars.fill(code, first, last)
+            except (CalendarUnknown, ValueError) as error:
+                raise CommandError(str(error)) from None
+            calendar = calendars.find(code)
+            known = f"known from {calendar.known_from} until {calendar.known_until}"
+            self.stdout.write(f"{code}: {added} sessions added, {known}")
