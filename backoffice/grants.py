@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg2 import sql
 
-ROOMS = ("market", "accounts", "margin", "notifications")
+ROOMS = ("market", "accounts", "margin", "notifications", "backoffice")
 TABLE_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 

@@ -179,8 +179,9 @@ def test_no_signals_and_no_logic_in_save():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("django.db.models.signals"):
                 found.append((file, node.lineno, "signals"))
-            if isinstance(node, ast.FunctionDef) and node.name == "save":
-                found.append((file, node.lineno, "save()"))
+            if isinstance(node, ast.ClassDef):
+                saves = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "save"]
+                found += [(file, each.lineno, f"{node.name}.save()") for each in saves]
     assert found == []
 
 

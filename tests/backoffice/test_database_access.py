@@ -91,9 +91,7 @@ def rights_of(cursor, role: str, table: str) -> set[str]:
 
 def test_the_application_role_has_exactly_its_rights_on_every_table(committed_db, as_owner, as_application):
     role = as_application().info.user
-    bolted = {
-        table: rights for room in ("market", "accounts", "margin") for table, rights in grants.append_only(room).items()
-    }
+    bolted = {table: rights for room in grants.ROOMS for table, rights in grants.append_only(room).items()}
     assert bolted["margin_event"] == "SELECT"
     with as_owner() as owner, owner.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
