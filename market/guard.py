@@ -159,7 +159,7 @@ def check_plausible(quote: Incoming, standing: Standing) -> Verdict:
     if standing.latest is None or standing.latest.mark is None:
         return Verdict(Outcome.ACCEPT, quote)
     reference = standing.latest.mark / split_since(standing.latest.as_of, quote.as_of, standing.splits)
-    if not jumps(reference, mark, standing.jump_limit_rate):
+    if not jumps(reference, mark, standing.jump_limit_rate, through_zero=standing.may_be_negative):
         return Verdict(Outcome.ACCEPT, quote)
     moved = f"{mark} is {percent(reference, mark)} from {reference:.12g}, limit {standing.jump_limit_rate * 100:.4g} %"
     ratio = split_like(reference, mark)
@@ -177,16 +177,17 @@ def split_since(after: datetime, until: datetime, splits: Iterable[tuple[datetim
     return ratio
 
 
-def jumps(reference: Decimal, mark: Decimal, limit: Decimal) -> bool:
+def jumps(reference: Decimal, mark: Decimal, limit: Decimal, *, through_zero: bool = False) -> bool:
     """Whether the move from `reference` is larger than `limit`, a fraction of the reference.
 
-    A fall can never exceed 100 %, so where the limit is 1 or more a fall is measured the other way round.
+    A fall never exceeds 100 % unless it may go through zero, so where the limit is 1 or more a fall is measured the
+    other way round.
     """
     if not reference:
         return mark != 0
     if abs(mark - reference) > limit * abs(reference):
         return True
-    return limit >= 1 and abs(mark) * (1 + limit) < abs(reference)
+    return limit >= 1 and not through_zero and abs(mark) * (1 + limit) < abs(reference)
 
 
 def split_like(reference: Decimal, mark: Decimal) -> str:

@@ -13,7 +13,9 @@ from market.models import Instrument
 NOON = datetime(2026, 11, 20, 17, tzinfo=UTC)
 
 
-def quote(instrument: str = "ACME", mark: str | None = "100", *, seconds: float = 0, source: str = "alpha", **more: Any) -> Incoming:
+def quote(
+    instrument: str = "ACME", mark: str | None = "100", *, seconds: float = 0, source: str = "alpha", **more: Any
+) -> Incoming:
     """A quote `seconds` after noon in New York on 2026-11-20."""
     prices = {name: Decimal(more.pop(name)) for name in ("bid", "ask", "implied_volatility") if name in more}
     as_of = NOON + timedelta(seconds=seconds)
