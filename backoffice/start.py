@@ -77,7 +77,7 @@ class House:
             grants.grant(connection, application_role=self.access.application_role)
         self._write_environment()
         if self.is_demo and not self._ask("SELECT EXISTS (SELECT 1 FROM accounts_client)"):
-            self._finish(self._manage("demo", owner=False), "Loading the demonstration house")
+            self._load_demo()
         self._finish(kernels, "Warming the calculation kernels")
         self._open_processes()
         self._wait_until_ready()
@@ -129,6 +129,15 @@ class House:
         self._start("catcher", ("-m", "backoffice.catcher", str(fd), str(self.mails)), sockets=(fd,))
         self.environment.update(EMAIL_HOST="127.0.0.1", EMAIL_PORT=str(self.mail_socket.getsockname()[1]))
         say(f"· Mail: kept in {self.mails}, none leaves this machine")
+
+    def _load_demo(self) -> None:
+        """Build the demonstration house. One password for its logins, made here and kept in this folder alone."""
+        password = self.environment["MARGIN_DEMO_PASSWORD"] = secrets.token_urlsafe(12)
+        kept = self.home / "demo-password"
+        kept.touch(mode=0o600)
+        kept.write_text(password)  # before it is used: a kill in between must not lose it
+        self._finish(self._manage("demo", owner=False), "Loading the demonstration house")
+        del self.environment["MARGIN_DEMO_PASSWORD"]
 
     def _open_processes(self) -> None:
         fd = self.web_socket.fileno()
@@ -247,7 +256,10 @@ class House:
                 " LEFT JOIN auth_user_groups m ON m.user_id = u.id LEFT JOIN auth_group g ON g.id = m.group_id"
                 " WHERE u.is_staff AND u.is_active GROUP BY u.id ORDER BY u.id LIMIT 12"
             )
-            return [f"{name:<12} {roles}" for name, roles in cursor.fetchall()]
+            people = [f"{name:<12} {roles}" for name, roles in cursor.fetchall()]
+        kept = self.home / "demo-password"
+        password = kept.read_text() if kept.exists() else "the one printed when this house was first opened"
+        return [*people, f"password of each: {password}\n"]
 
 
 # --- one house at a time, one address, one way to end ------------------------------------------------
@@ -316,8 +328,6 @@ def reset(home: Path) -> None:
 
 def run(home: Path, *, port: int | None, smoke_test: bool) -> None:
     house = House(home, port=port)
-    if house.is_demo:
-        house.environment["MARGIN_DEMO_PASSWORD"] = password = demo_password(home)
     try:
         house.open()
         if smoke_test:
@@ -332,23 +342,12 @@ def run(home: Path, *, port: int | None, smoke_test: bool) -> None:
         say(f"\nMargin Desk is open: {house.url}/\n")
         for login in house.logins():
             say(f"  {login}")
-        if house.is_demo:
-            say(f"  password of each: {password}\n")
         say(f"Mails: {house.mails}   logs: {house.logs}   Ctrl-C closes the house.\n")
         while True:
             house.tend()
             time.sleep(0.5)
     finally:
         house.close()
-
-
-def demo_password(home: Path) -> str:
-    """One password for the demonstration logins, made at the first start and kept for this folder alone."""
-    file = home / "demo-password"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(12))
-    return file.read_text().strip()
 
 
 def main(arguments: list[str] | None = None) -> int:
