@@ -1,0 +1,115 @@
+"""Build the demonstration house through the rooms' own doors, once."""
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+
+from accounts import positions
+from accounts.models import Client
+from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
+from backoffice.roles import ROLES
+from margin import policies
+from margin.actors import person
+from market import calendars, fx, instruments, quotes, rates
+from market.guard import Incoming
+
+FOLDER = Path(__file__).parent
+SOURCE = "demo"
+STAFF = (  # login, role: two people wherever two must decide
+    ("operations", "Operations"),
+    ("operations2", "Operations"),
+    ("supervisor", "Supervisor"),
+    ("supervisor2", "Supervisor"),
+    ("risk", "Risk"),
+    ("risk2", "Risk"),
+    ("compliance", "Compliance"),
+    ("auditor", "Auditor"),
+    ("administrator", "Administrator"),
+)
+OPENED = timedelta(days=1)  # policies have been in force since yesterday
+
+
+def build(*, at: datetime, password: str) -> bool:
+    """Build the house as of `at`; False if there is a client already. All or nothing."""
+    if Client.objects.exists():
+        return False
+    with transaction.atomic():
+        _staff(password)
+        _calendars(at)
+        instruments.load(FOLDER / "instruments.csv")
+        _quotes(at)
+        _rates(at)
+        _policies(at)
+        positions.load(FOLDER / "book.csv", at=at, effective_at=at, file_name="the demonstration book")
+    return True
+
+
+def _staff(password: str) -> None:
+    for name, role in STAFF:
+        user = User.objects.create_user(name, password=password, is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+    missing = set(ROLES) - {role for _, role in STAFF}
+    if missing:
+        raise LookupError(f"the demonstration house has nobody for {', '.join(sorted(missing))}")
+
+
+def _calendars(at: datetime) -> None:
+    first, last = date(at.year - 1, 1, 1), date(at.year + 1, 12, 31)
+    for code in ("24/7", "XNYS"):
+        calendars.fill(code, first, last)
+
+
+def _quotes(at: datetime) -> None:
+    batch = [
+        Incoming(
+            instrument=row["instrument"],
+            source=SOURCE,
+            as_of=at,
+            mark=Decimal(row["mark"]),
+            implied_volatility=Decimal(row["implied_volatility"]) if row["implied_volatility"] else None,
+        )
+        for row in _rows("quotes.csv")
+    ]
+    refused = quotes.record(batch, at=at).refused
+    if refused:
+        raise ValueError(f"the demonstration quotes are refused: {refused[0]}")
+
+
+def _rates(at: datetime) -> None:
+    """Euro reference rates of the European Central Bank (real, its source named), and made-up lending rates."""
+    listed = [
+        fx.Incoming(row["base"], row["quoted"], Decimal(row["value"]), _fixing(row["on"]), "ECB")
+        for row in _rows("fx.csv")
+    ]
+    last = listed[-1]
+    listed.append(fx.Incoming(last.base, last.quoted, last.value, at, f"{SOURCE}-ECB"))
+    fx.record(listed, at=at)
+    lending = [
+        rates.Incoming(rates.Subject("lending", currency=currency), Decimal(value), at - OPENED, SOURCE)
+        for currency, value in (("USD", "0.0725"), ("EUR", "0.0480"))
+    ]
+    rates.record(lending, at=at)
+
+
+def _fixing(on: str) -> datetime:
+    """Reference rates are published around 16:00 Frankfurt time, 15:00 UTC in winter."""
+    return datetime.combine(date.fromisoformat(on), time(15), UTC)
+
+
+def _policies(at: datetime) -> None:
+    maker, checker = (person(User.objects.get(username=name)) for name in ("risk", "risk2"))
+    since = at - OPENED
+    for code, terms in (("us_margin", US_MARGIN), ("crypto_loan", CRYPTO_LOAN)):
+        version = policies.publish(code, terms=terms, effective_at=since, at=since, actor=maker, note="demonstration")
+        policies.approve(version, at=since, actor=checker)
+
+
+def _rows(name: str) -> Iterator[dict[str, Any]]:
+    with (FOLDER / name).open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
