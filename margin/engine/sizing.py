@@ -13,11 +13,12 @@ import numpy as np
 from margin.engine import build, sums
 from margin.engine.charges import levels_of
 from margin.engine.columns import CASH, Book, Instruments, Market, RegimeRule, Rules
-from margin.engine.exact import ZERO, exactly, round_quotient_up, round_up
+from margin.engine.exact import ZERO, exactly, round_down, round_quotient_up, round_up
 from margin.engine.levels import thresholds
 from margin.engine.measures import governed, worth
 
 _BRANCHES = 32  # what-ifs per assessment while searching
+_SLICES = 64
 _MOST_ROUNDS = 64  # 32^64 lots is more than any position
 
 
@@ -32,7 +33,7 @@ class Trade:
     instrument_id: int
     quantity: Decimal
     price: Decimal
-    proceeds: Decimal  # before the fee; negative when bought
+    proceeds: Decimal  # before the fee, rounded down; negative when bought
     fee: Decimal  # rounded up
 
 
@@ -131,8 +132,10 @@ class Account:
         return changes
 
     def proceeds(self, i: int, quantity: Decimal) -> Decimal:
+        """What the trade brings into cash, booked in whole minor units and never in the account's favour."""
         with exactly():
-            return -quantity * self.instruments.price[i] * self.instruments.multiplier[i]
+            value = -quantity * self.instruments.price[i] * self.instruments.multiplier[i]
+        return round_down(value, self.instruments.minor_exponent(int(self.instruments.currency[i])))
 
     def fee(self, i: int, quantity: Decimal) -> Decimal:
         with exactly():
@@ -215,33 +218,24 @@ def _eligible(account: Account, excluded: Collection[int]) -> list[Holding]:
 
 
 def _by_release(account: Account, holdings: list[Holding], excess: Decimal) -> list[Holding]:
-    """Holdings whose sale helps, the highest release per unit traded first (ties: lower instrument id)."""
+    """Holdings whose sale helps, the highest release per unit traded first (ties: lower instrument id).
+
+    Release is measured on a slice of the holding, large enough for cents not to matter.
+    """
     if not holdings:
         return []
-    # Fees are proportional here: rounding them up would drown the release of a tiny lot.
-    trades = [{holding.row: holding.closing(1)} for holding in holdings]
-    with exactly():
-        changes = []
-        for holding, trade in zip(holdings, trades, strict=True):
-            change = account.traded(trade)
-            cash = account.cash_row(int(account.instruments.currency[holding.row]))
-            proceeds = account.proceeds(holding.row, trade[holding.row])
-            change[cash] += account.fee(holding.row, trade[holding.row]) - abs(proceeds) * account.fee_rate
-            changes.append(change)
-        after = account.excess(changes)
-        ranked = []
-        for holding, trade, left in zip(holdings, trades, after, strict=True):
-            value = abs(account.proceeds(holding.row, trade[holding.row])) * account.rate(holding.row)
-            if left > excess and value:
-                release = (left - excess, value)
-                ranked.append((release, int(account.instruments.ids[holding.row]), holding))
-    ranked.sort(key=lambda entry: (-_ratio(entry[0]), entry[1]))
+    slices = [holding.closing(max(holding.lots // _SLICES, 1)) for holding in holdings]
+    wholes = [account.traded({holding.row: holding.closing(holding.lots)}) for holding in holdings]
+    parts = [account.traded({holding.row: size}) for holding, size in zip(holdings, slices, strict=True)]
+    left = account.excess([*wholes, *parts])
+    ranked = []
+    for holding, size, whole, part in zip(holdings, slices, left, left[len(holdings) :], strict=False):
+        if max(whole, part) > excess:
+            value = abs(account.proceeds(holding.row, size)) * account.rate(holding.row)
+            release = float(part - excess) / float(value) if value else 0.0
+            ranked.append((-release, int(account.instruments.ids[holding.row]), holding))
+    ranked.sort(key=lambda entry: entry[:2])
     return [holding for _, _, holding in ranked]
-
-
-def _ratio(pair: tuple[Decimal, Decimal]) -> float:
-    """Good enough to order by; nothing else depends on it."""
-    return float(pair[0]) / float(pair[1])
 
 
 def _trades(account: Account, order: Sequence[Holding], sold: Mapping[int, int]) -> dict[int, Decimal]:
@@ -325,7 +319,7 @@ def _sale(account: Account, holding: Holding) -> Amount | None:
 
 def _amount(account: Account, row: int, quantity: Decimal) -> Amount:
     with exactly():
-        value = abs(quantity) * worth(account.instruments)[row] * account.rate(row)
+        value = abs(account.proceeds(row, quantity)) * account.rate(row)
     exponent = account.instruments.minor_exponent(account.base)
     return Amount(int(account.instruments.ids[row]), quantity, round_up(value, exponent))
 
