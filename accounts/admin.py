@@ -171,6 +171,7 @@ class PositionFactAdmin(ReadOnlyAdmin):
         at_column("recorded_at"),
     )
     list_filter = ("cause",)
+    show_full_result_count = False
     search_fields = ("account__code", "instrument__code", "reference")
     list_select_related = ("account", "instrument")
 

@@ -91,7 +91,9 @@ def _policies() -> Iterator[Item]:
 
 
 def _actions() -> Iterator[Item]:
-    actions = CorporateAction.objects.filter(approved_by=None, rejected_by=None).select_related("instrument", "proposed_by")
+    actions = CorporateAction.objects.filter(approved_by=None, rejected_by=None).select_related(
+        "instrument", "proposed_by"
+    )
     for action in actions[:LONGEST]:
         yield Item(
             kind="Corporate action",

@@ -26,7 +26,7 @@ DELIVERY_LOOKS = {
 
 def state_badge(call: Any) -> SafeString:
     look = call.state if call.escalation_level < 2 else "escalated-2"
-    word = f"escalated · level {call.escalation_level}" if call.state == "escalated" else call.state
+    word = f"escalated, level {call.escalation_level}" if call.escalation_level > 1 and call.is_open else call.state
     return figures.badge(word, look=look, icon=STATE_ICONS.get(call.state, ""))
 
 

@@ -105,7 +105,7 @@ def other_tiles(finished: list[int], at: datetime) -> list[Tile]:
             quarantined,
             f"{reverse('admin:market_heldquote_changelist')}?state__exact=held",
             "quarantine",
-            f"{accounts} accounts hold them",
+            f"{accounts} account{'' if accounts == 1 else 's'} affected",
         ),
         Tile("Unpriced accounts", unpriced, unpriced_url(finished), "unpriced", "no call, no clearing"),
     ]

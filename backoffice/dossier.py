@@ -100,6 +100,7 @@ def page(request: HttpRequest, call_id: str, *, admin: ReadOnlyAdmin) -> HttpRes
         **admin.admin_site.each_context(request),
         **gather(call, at=timezone.now()),
         "opts": admin.opts,
+        "original": call,
         "title": f"{call} · {call.account.client.name}",
         "actions": calls.legal_actions(call, actors.person(request.user)),
         "may_see_account": request.user.has_perm("accounts.view_account"),
@@ -205,7 +206,7 @@ def told(event: Event) -> dict[str, Any]:
     return {
         "event": event,
         "icon": ICONS.get(event.kind, "circle"),
-        "name": event.kind.replace(".", " · ").replace("_", " "),
+        "name": event.kind.replace(".", " ").replace("_", " "),
         "actor": body["actor"],
         "role": body.get("role", ""),
         "reason": body.get("reason", ""),

@@ -136,6 +136,7 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "backoffice.navigation.environment",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("desk/favicon.svg")}],
     "STYLES": [lambda request: static("desk/desk.css")],
     "COLORS": {"primary": BLUE},
     "COMMAND": {"search_models": ["margin.margincall", "accounts.account", "accounts.client", "market.instrument"]},

@@ -113,9 +113,9 @@ class QueueAdmin(ReadOnlyAdmin):
         "number",
         "client",
         "regime_name",
-        "called",
-        "outstanding",
-        "cover",
+        "figure_called",
+        "figure_outstanding",
+        "figure_cover",
         "state_badge",
         "delivery",
         "next_action",
@@ -134,18 +134,17 @@ class QueueAdmin(ReadOnlyAdmin):
         open_plans = Plan.objects.filter(state__in=(Plan.State.PROPOSED, Plan.State.APPROVED))
         asked = Event.objects.filter(call=OuterRef("pk"), kind=workflow.Verb.PROPOSE_CANCEL)
         is_closed = Case(When(state__in=workflow.OPEN_STATES, then=Value(0)), default=1, output_field=IntegerField())
-        closed_last = Case(When(closed_at=None, then=F("due_at")), default=None, output_field=DateTimeField())
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                latest_cover=Subquery(measures.order_by("-assessment_id").values("cover")[:1]),
-                delivery_state=Subquery(notices.values("state")[:1]),
-                is_retraction_asked=Exists(asked),
-            )
-            .prefetch_related(Prefetch("plans", queryset=open_plans, to_attr="open_plans"))
-            .order_by(is_closed, closed_last.asc(nulls_last=True), F("closed_at").desc(nulls_last=True), "-id")
-        )
+        return MarginCall.objects.annotate(
+            is_closed=is_closed,
+            due_while_open=Case(When(is_closed=0, then=F("due_at")), output_field=DateTimeField()),
+            latest_cover=Subquery(measures.order_by("-assessment_id").values("cover")[:1]),
+            delivery_state=Subquery(notices.values("state")[:1]),
+            is_retraction_asked=Exists(asked),
+        ).prefetch_related(Prefetch("plans", queryset=open_plans, to_attr="open_plans"))
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Open calls first, the longest overdue on top; then closed ones, the latest first."""
+        return ("is_closed", "due_while_open", "-closed_at", "-id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[MarginCall], search_term: str
@@ -178,7 +177,7 @@ class QueueAdmin(ReadOnlyAdmin):
     def number(self, call: MarginCall) -> str:
         return call.number
 
-    @admin.display(description="client / account", ordering="account__client__name")
+    @admin.display(description="client", ordering="account__client__name")
     def client(self, call: MarginCall) -> SafeString:
         return format_html('{} <span class="quiet">{}</span>', call.account.client.name, call.account.code)
 
@@ -187,22 +186,22 @@ class QueueAdmin(ReadOnlyAdmin):
         return call.get_regime_display()
 
     @admin.display(description="called", ordering="amount_called")
-    def called(self, call: MarginCall) -> SafeString:
-        return figures.amount(call.amount_called, call.currency)
+    def figure_called(self, call: MarginCall) -> SafeString:
+        return figures.amount(call.amount_called, "")
 
     @admin.display(description="outstanding", ordering="amount_outstanding")
-    def outstanding(self, call: MarginCall) -> SafeString:
+    def figure_outstanding(self, call: MarginCall) -> SafeString:
         return figures.amount(call.amount_outstanding, call.currency)
 
     @admin.display(description="cover")
-    def cover(self, call: Any) -> SafeString:
+    def figure_cover(self, call: Any) -> SafeString:
         return figures.ratio(call.latest_cover, why="no assessment with a requirement yet")
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, call: MarginCall) -> SafeString:
         return state_badge(call)
 
-    @admin.display(description="last notice")
+    @admin.display(description="notice")
     def delivery(self, call: Any) -> SafeString:
         return delivery_badge(call.delivery_state)
 

@@ -1,5 +1,6 @@
 """The desk's pages of what we computed and decided: policies, sweeps, assessments, warnings, events, alarms."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +12,7 @@ from margin import rows
 from margin.models import Alarm, Assessment, Event, Measure, Policy, PolicyVersion, Receivable, Shard, Sweep, Warning
 from market import figures
 from market.faces import ReadOnlyAdmin, Table, at_column, column, link
+from market.models import Instrument
 
 account = column("account", lambda row: row.account.code, ordering="account__code")
 SWEEP_LOOKS = {"running": "issued", "complete": "good", "incomplete": "bad", "superseded": "quiet"}
@@ -31,6 +33,18 @@ def duration(sweep: Sweep) -> Any:
     return f"{(sweep.finished_at - sweep.started_at).total_seconds():,.1f} s"
 
 
+def counted(counts: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Counts by name, as rows; counts within counts as "a: b"."""
+    found: list[tuple[Any, ...]] = []
+    for name, count in sorted(counts.items()):
+        words = str(name).replace("_", " ")
+        if isinstance(count, dict):
+            found += [(f"{words}: {inner}", number) for inner, number in counted(count)]
+        else:
+            found.append((words, figures.quantity(Decimal(count)) if isinstance(count, int) else str(count)))
+    return found
+
+
 @admin.register(Sweep)
 class SweepAdmin(ReadOnlyAdmin):
     list_display = (
@@ -47,6 +61,7 @@ class SweepAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "state")
     search_fields = ("=id",)
     date_hierarchy = "slot_at"
+    left_out = ("counts", "visible", "lease_until", "epoch", "fx")
 
     def tables(self, request: HttpRequest, obj: Sweep) -> list[Table]:
         shards = Shard.objects.filter(sweep=obj).order_by("number")[:200]
@@ -55,7 +70,7 @@ class SweepAdmin(ReadOnlyAdmin):
             Table(
                 "Outcomes and decisions",
                 ("what", "how many"),
-                [(str(name).replace("_", " "), count) for name, count in sorted(obj.counts.items())],
+                counted(obj.counts),
                 empty="The sweep has not counted anything yet.",
             ),
             Table(
@@ -133,7 +148,7 @@ class AssessmentAdmin(ReadOnlyAdmin):
                     empty="Nothing is charged in this regime.",
                 )
             )
-        return [*tables, held(obj)]
+        return [*tables, held(request, obj)]
 
 
 def measured(assessment: Assessment, measures: list[Measure]) -> Table:
@@ -154,13 +169,19 @@ def measured(assessment: Assessment, measures: list[Measure]) -> Table:
     )
 
 
-def held(assessment: Assessment) -> Table:
+def held_figure(text: str | None) -> Any:
+    return figures.quantity(None if text is None else Decimal(text), why="not known")
+
+
+def held(request: HttpRequest, assessment: Assessment) -> Table:
+    """The inputs that the assessment keeps: [instrument, quantity, cost, mark], amounts as text."""
+    instruments = Instrument.objects.in_bulk([int(row[0]) for row in assessment.holdings])
     return Table(
         "What it rests on",
         ("instrument", "quantity", "cost", "mark"),
         [
-            tuple(part if part is not None else figures.missing("not usable") for part in row)
-            for row in assessment.holdings
+            (link(request, instruments.get(int(instrument))), *(held_figure(part) for part in parts))
+            for instrument, *parts in assessment.holdings
         ],
         empty="The account held nothing.",
     )
@@ -192,7 +213,7 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = (
         at_column("at"),
         column("link", lambda row: f"{row.account.code} / {row.seq}", description="account / seq"),
-        column("event", lambda row: row.kind.replace(".", " · ").replace("_", " "), ordering="kind"),
+        column("event", lambda row: row.kind.replace(".", " ").replace("_", " "), ordering="kind"),
         column("call", lambda row: row.call.number if row.call else figures.missing("not about a call")),
         column("actor", actor),
         column("reason", lambda row: rows.read(row).get("reason", "")),
@@ -202,6 +223,7 @@ class EventAdmin(ReadOnlyAdmin):
     search_fields = ("account__code", "account__client__name", "=hash")
     list_select_related = ("account", "call")
     ordering = ("-id",)
+    show_full_result_count = False
 
 
 @admin.register(Receivable)

@@ -108,7 +108,7 @@ class Sweep(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"sweep {self.pk} ({self.kind} {self.slot_at:%Y-%m-%d %H:%M})"
+        return f"sweep {self.pk} ({self.kind} {self.slot_at:%Y-%m-%d %H:%M} UTC)"
 
 
 class Shard(models.Model):

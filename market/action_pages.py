@@ -85,19 +85,21 @@ class CorporateActionAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, context)
 
     def buttons(self, request: HttpRequest, obj: CorporateAction) -> list[Button]:
-        is_open = obj.approved_at is None and obj.rejected_at is None
-        if not is_open or not may(request, "market.change_corporateaction"):
+        if obj.approved_at or obj.rejected_at:
             return []
-        why_not = "another person must decide" if obj.proposed_by_id == request.user.pk else ""
+        rejecting = reverse("admin:market_corporateaction_reject", args=(obj.pk,))
+        if obj.proposed_by_id == request.user.pk:
+            return [Button("Withdraw", rejecting, field="reason")]
+        if not may(request, "market.change_corporateaction"):
+            return []
         return [
             Button(
                 "Approve",
                 reverse("admin:market_corporateaction_approve", args=(obj.pk,)),
                 look="danger",
                 hint="positions are adjusted once it is effective",
-                why_not=why_not,
             ),
-            Button("Reject", reverse("admin:market_corporateaction_reject", args=(obj.pk,)), field="reason"),
+            Button("Reject", rejecting, field="reason"),
         ]
 
 
@@ -152,12 +154,13 @@ def approve(request: HttpRequest, action_id: int) -> HttpResponse:
 def reject(request: HttpRequest, action_id: int) -> HttpResponse:
     from market import actions
 
-    require(request, "market.change_corporateaction")
     action = find(action_id)
+    if action.proposed_by_id != request.user.pk:
+        require(request, "market.change_corporateaction")
     return act(
         request,
         back=reverse("admin:market_corporateaction_change", args=(action.pk,)),
-        done=f"The {action.get_kind_display()} of {action.instrument.code} is rejected.",
+        done=f"The {action.get_kind_display()} of {action.instrument.code} is put aside.",
         deed=lambda: actions.reject(
             action, at=timezone.now(), person=request.user, reason=request.POST.get("reason", "")
         ),

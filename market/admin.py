@@ -174,6 +174,12 @@ class CalendarAdmin(ReadOnlyAdmin):
 HELD_LOOKS = {"held": "warn", "confirmed": "good", "rejected": "cancelled"}
 
 
+def held_state(held: HeldQuote) -> Any:
+    decider = held.decided_by or held.decided_source
+    pill = figures.badge(held.state, look=HELD_LOOKS[held.state])
+    return format_html('{} <span class="quiet">by {}</span>', pill, decider) if decider else pill
+
+
 def move(held: HeldQuote) -> Any:
     """How far it would move from the last accepted mark."""
     if not held.previous_mark:
@@ -187,14 +193,13 @@ class HeldQuoteAdmin(ReadOnlyAdmin):
 
     list_display = (
         code,
-        column("state", lambda row: figures.badge(row.state, look=HELD_LOOKS[row.state]), ordering="state"),
+        column("state", held_state, ordering="state"),
         column("figure_mark", mark, ordering="mark"),
         column("figure_last_accepted", lambda row: figures.price(row.previous_mark, row.instrument.currency)),
         column("figure_move", move),
         at_column("as_of"),
         "source",
         "reason",
-        column("decided_by", lambda row: row.decided_by or row.decided_source or figures.missing("not decided")),
     )
     list_filter = ("state", "source")
     search_fields = ("instrument__code", "instrument__name", "reason")

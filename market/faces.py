@@ -6,7 +6,7 @@ Rows of the domain change through the modules that own them, so no page here add
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
@@ -61,7 +61,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     actions = None
     list_per_page = 50
-    show_full_result_count = False
+    show_full_result_count = True
     list_fullwidth = True
     empty_value_display = "—"
     left_out: tuple[str, ...] = ()
@@ -92,14 +92,27 @@ class ReadOnlyAdmin(ModelAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "original": obj,
-            "title": str(obj),
+            "original": Named(obj._meta, obj.pk, name_of(obj)),
+            "row": obj,
+            "title": name_of(obj),
             "facts": facts(request, obj, left_out=self.left_out),
             "tables": self.tables(request, obj),
             "buttons": self.buttons(request, obj),
             **(extra_context or {}),
         }
         return TemplateResponse(request, self.change_form_template or "desk/row.html", context)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A row as the breadcrumbs want it, under the name of its page."""
+
+    _meta: Any
+    pk: Any
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
 
 
 # --- rows as text -----------------------------------------------------------------------------------
@@ -120,6 +133,13 @@ def at_column(name: str, description: str = "") -> Callable[[Any], Any]:
     """A column with an instant in the desk's zone."""
     words = description or name.removesuffix("_at").replace("_", " ")
     return column(f"instant_{name}", lambda row: figures.instant(getattr(row, name)), description=words, ordering=name)
+
+
+def name_of(obj: models.Model) -> str:
+    """ "fill of A1008 XYZ": a row about an account or an instrument is called after them; else by its own name."""
+    others = [getattr(obj, name, None) for name in ("account", "instrument")]
+    about = " ".join(str(other) for other in others if other is not None)
+    return f"{obj._meta.verbose_name} of {about}" if about else str(obj)
 
 
 def link(request: HttpRequest, obj: models.Model | None, text: str = "") -> Any:
@@ -145,7 +165,7 @@ def facts(request: HttpRequest, obj: models.Model, *, left_out: Iterable[str] = 
 
 def shown(request: HttpRequest, obj: models.Model, field: Any) -> Any:
     value = getattr(obj, field.name)
-    if value is None or value == "":
+    if value is None or value in ("", [], {}):
         return figures.missing("empty")
     if isinstance(value, models.Model):
         return link(request, value)
@@ -161,6 +181,8 @@ def written(value: Any) -> Any:
         return figures.instant(value, seconds=True)
     if isinstance(value, Decimal):
         return figures.quantity(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, dict | list):
         return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, default=str))
     return value

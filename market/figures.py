@@ -20,6 +20,11 @@ HOUR, DAY = 3600, 86400
 
 
 def missing(reason: str = "not known") -> SafeString:
+    return format_html('<span class="missing" title="{}">—</span>', reason)
+
+
+def _absent(reason: str) -> SafeString:
+    """A missing figure: it stands where the figure would."""
     return format_html('<span class="figure missing" title="{}">—</span>', reason)
 
 
@@ -36,7 +41,7 @@ def separated(value: Decimal, places: int | None = None, *, rounding: str = ROUN
 def amount(value: Decimal | str | None, currency: str, *, why: str = "not known") -> SafeString:
     """Money with its currency code; `value` may be text, as in explanations."""
     if value is None or value == "":
-        return missing(why)
+        return _absent(why)
     text = separated(Decimal(value), MINOR_EXPONENTS.get(currency, 2))
     return format_html('<span class="figure">{} <span class="unit">{}</span></span>', text, currency)
 
@@ -47,13 +52,13 @@ def total(amounts: Iterable[tuple[str, Decimal]]) -> SafeString:
 
 
 def quantity(value: Decimal | None, *, why: str = "not known") -> SafeString:
-    return missing(why) if value is None else format_html('<span class="figure">{}</span>', separated(value))
+    return _absent(why) if value is None else format_html('<span class="figure">{}</span>', separated(value))
 
 
 def price(value: Decimal | None, currency: str = "", *, why: str = "no price") -> SafeString:
     """At least two decimals, more where the price has them."""
     if value is None:
-        return missing(why)
+        return _absent(why)
     exact = value.normalize()
     places = max(2, -int(exact.as_tuple().exponent))
     return format_html(
@@ -64,13 +69,13 @@ def price(value: Decimal | None, currency: str = "", *, why: str = "no price") -
 def ratio(value: Decimal | None, *, why: str = "nothing is required") -> SafeString:
     """A cover such as 1.023. Rounded down: a cover below one never reads as one."""
     if value is None or abs(value) >= UNBOUNDED:
-        return missing(why)
+        return _absent(why)
     return format_html('<span class="figure">{}</span>', separated(value, 3, rounding=ROUND_DOWN))
 
 
 def percent(value: Decimal | None, *, why: str = "not known") -> SafeString:
     if value is None:
-        return missing(why)
+        return _absent(why)
     return format_html('<span class="figure">{} %</span>', separated((value * 100).normalize()))
 
 

@@ -57,6 +57,12 @@ def delivery_badge(state: str) -> Any:
     return badges.delivery_badge(state)
 
 
+@register.filter
+def words(kind: str) -> str:
+    """call.amount_changed → call amount changed"""
+    return kind.replace(".", " ").replace("_", " ")
+
+
 @register.simple_tag
 def badge(word: str, look: str = "", icon: str = "") -> Any:
     return figures.badge(word, look=look, icon=icon)
