@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from accounts import cash, holdings, ledgers
 from accounts.models import Account, Adjustment, CashMovement, Cause
-from market import strict
+from market import actions, strict
 from market.models import CorporateAction, Instrument, Kind
 
 Action = CorporateAction.Kind
@@ -101,9 +101,8 @@ def adjust(
 
 def apply_approved_actions(*, at: datetime) -> Applied:
     """Apply every approved action that has taken effect, oldest first, each in a transaction of its own."""
-    waiting = CorporateAction.objects.filter(approved_by__isnull=False, applied_at=None, effective_at__lte=at)
     applied, refused = 0, []
-    for action in waiting.order_by("effective_at", "id"):
+    for action in actions.due(at):
         try:
             applied += apply_action(action, at=at)
         except strict.Refused as refusal:

@@ -156,7 +156,7 @@ def load_rows(
         _one_at_a_time()
         _refuse_twice(sha256)
         known = _known(book)
-        _check(book, known)
+        _check(book, known, effective_at)
         clients = _write_clients(book)
         _write_contacts(book, clients)
         accounts = _write_accounts(book, clients)
@@ -239,7 +239,7 @@ def _known(book: Book) -> Known:
     )
 
 
-def _check(book: Book, known: Known) -> None:
+def _check(book: Book, known: Known, effective_at: datetime) -> None:
     """Every reference leads somewhere, and nothing says otherwise what cannot change."""
     clients = {row.values["client"] for row in book.clients} | known.clients.keys()
     for row in (*book.contacts, *book.accounts):
@@ -255,7 +255,7 @@ def _check(book: Book, known: Known) -> None:
         if row.values["account"] not in accounts:
             book.problems.add(row.number, "account", f"{row.values['account']} is in neither the file nor the house")
         try:
-            _check_position(row.values, known.instruments.get(row.values["instrument"]))
+            _check_position(row.values, known.instruments.get(row.values["instrument"]), effective_at)
         except strict.Refused as refusal:
             book.problems.take(row.number, refusal)
     book.problems.check()
@@ -271,12 +271,12 @@ def _check_unchanged(row: strict.Row, there: Account, clients: Mapping[str, int]
         problems.add(row.number, name, f"differs from that of account {there.code}, which never changes")
 
 
-def _check_position(values: Mapping[str, Any], instrument: Instrument | None) -> None:
+def _check_position(values: Mapping[str, Any], instrument: Instrument | None, effective_at: datetime) -> None:
     quantity, cost = values["quantity"], values["cost"]
     if instrument is None:
         reason = f"{values['instrument']} is not a known instrument; load instruments first"
         raise strict.refuse("instrument", reason)
-    if instrument.ended_at is not None and quantity:
+    if quantity and instrument.ended_at is not None and effective_at >= instrument.ended_at:
         raise strict.refuse("instrument", f"{instrument.code} ended at {instrument.ended_at.isoformat()}")
     if instrument.kind == Kind.CASH:
         cash.checked(quantity, instrument, field="quantity")

@@ -1,27 +1,18 @@
 """What the clock asks of this room. Each may run late, twice or be killed half-way, with the same end."""
 
-from datetime import datetime
-
 import structlog
 from celery import shared_task
-from django.db import connection
 
 from accounts import interest, positions
+from market import clock
 
 log = structlog.get_logger(__name__)
-
-
-def now() -> datetime:
-    """The database's clock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
 
 
 @shared_task(soft_time_limit=540, time_limit=600)
 def accrue_interest() -> int:
     """Charge interest for every day that is over; returns how many charges were posted."""
-    at = now()
+    at = clock.now()
     accrued = interest.accrue(through=interest.day_before(at), at=at)
     for currency, on, reason in accrued.refused:
         log.error("interest_not_charged", currency=currency, on=on.isoformat(), reason=reason)
@@ -31,7 +22,7 @@ def accrue_interest() -> int:
 @shared_task(soft_time_limit=540, time_limit=600)
 def apply_corporate_actions() -> int:
     """Apply the approved corporate actions that have taken effect; returns how many were applied."""
-    done = positions.apply_approved_actions(at=now())
+    done = positions.apply_approved_actions(at=clock.now())
     for action, reason in done.refused:
         log.error("corporate_action_not_applied", action=action.pk, kind=action.kind, reason=reason)
     return done.applied

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts import positions
+from accounts import books, positions
 from accounts.models import Account, BookLoad, Client, Contact, Position, PositionFact
 from market import strict
 from market.strict import Refused
@@ -255,3 +255,20 @@ def test_the_command_loads_a_file_and_says_what_is_wrong(tmp_path: Path):
     assert "5 rows, quantities add up to -9362.75" in out.getvalue()
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("load_book", str(tmp_path / "missing.csv"))
+
+
+def test_the_example_of_the_documentation_loads():
+    page = Path(__file__).parents[2] / "docs" / "formats_book.md"
+    example = page.read_text().split("```csv\n")[1].split("```")[0]
+    assert positions.load(example.encode(), at=AT).quantity_total == TOTAL
+    described = [row.split("`")[1] for row in page.read_text().splitlines() if row.startswith("| `")]
+    assert described == list(books.COLUMNS)
+
+
+def test_a_share_may_be_held_until_the_instant_it_ends():
+    account, share = world.account("OLD"), world.instrument("WM", ended_at=AT)
+    row = line("position", account="OLD", instrument="WM", quantity="7")
+    with pytest.raises(Refused, match="WM ended"):
+        positions.load(book(row), at=AT)
+    positions.load(book(row), at=AT, effective_at=AT - HOUR)
+    assert world.holds(account, share) == D(7)

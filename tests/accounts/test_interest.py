@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from accounts import cash, interest, positions, tasks
 from accounts.models import CashMovement
+from market import clock
 from market.models import Rate
 from market.strict import Refused
 from tests.accounts import world
@@ -124,7 +125,7 @@ def test_a_day_ends_at_midnight_of_the_desk():
 
 def test_the_task_and_the_command_charge_yesterday():
     account = world.account()
-    yesterday = interest.day_before(tasks.now())
+    yesterday = interest.day_before(clock.now())
     owe(account, since=interest.end_of(yesterday) - HOUR)
     lend()
     assert tasks.accrue_interest() == 1
@@ -142,7 +143,7 @@ def test_the_task_and_the_command_charge_yesterday():
 
 
 def test_the_task_applies_what_is_approved():
-    share, account, now = world.instrument("X"), world.account(), tasks.now()
+    share, account, now = world.instrument("X"), world.account(), clock.now()
     positions.write(
         [(account.pk, share.pk, D(10), None)], cause="book", reference="opening", effective_at=now - DAY
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,6 +118,31 @@ def test_a_split_applied_by_eight_threads_amid_late_and_new_fills_splits_every_o
     world.assert_positions_are_the_sums_of_their_facts()
 
 
+@pytest.mark.parametrize("first", ["split", "fill"])
+def test_a_late_fill_of_a_new_holder_and_a_split_wait_for_each_other(committed_db, first):
+    share, account, _ = world.instrument("X"), world.account(), world.usd()
+    action = world.action("split", share, effective_at=AT - DAY, new_per_old=D(7))
+    late = {"traded_at": AT - 2 * DAY, "at": AT, "source": "x", "external_reference": "late"}
+    deeds = {
+        "split": lambda: positions.apply_action(action, at=AT),
+        "fill": lambda: positions.apply_fill(account, instrument=share, quantity=D(1), price=D(2), **late),
+    }
+    done = threading.Event()
+
+    def slowly():
+        with transaction.atomic():
+            deeds.pop(first)()
+            done.set()
+            time.sleep(0.5)  # the other one starts before this transaction ends
+
+    def then():
+        done.wait(10)
+        return next(iter(deeds.values()))()
+
+    assert not any(isinstance(result, Exception) for result in at_once([slowly, then]))
+    assert world.holds(account, share) == D(7)
+
+
 def test_two_books_at_once_are_taken_one_after_the_other_or_refused(committed_db):
     account, _ = world.account("A1"), world.instrument("AAPL")
 
@@ -131,7 +157,8 @@ def test_two_books_at_once_are_taken_one_after_the_other_or_refused(committed_db
     assert world.revision(account) == 6 - len(errors)
 
 
-def test_a_transaction_that_fails_late_leaves_nothing(committed_db):
+@pytest.mark.django_db
+def test_a_transaction_that_fails_late_leaves_nothing():
     account, usd, share = world.account(), world.usd(), world.instrument("X")
 
     class Cut(Exception):

@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import interest, tasks
-from market import strict
+from accounts import interest
+from market import clock, strict
 
 
 class Command(BaseCommand):
@@ -15,7 +15,7 @@ class Command(BaseCommand):
         parser.add_argument("--since", help="the first day to look at (default: the last day charged)")
 
     def handle(self, *args: Any, through: str | None, since: str | None, **options: Any) -> None:
-        at = tasks.now()
+        at = clock.now()
         try:
             accrued = interest.accrue(
                 through=strict.date(through, field="--through") if through else interest.day_before(at),

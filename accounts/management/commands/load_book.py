@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import positions, tasks
-from market import strict
+from accounts import positions
+from market import clock, strict
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         try:
             book = positions.load(
                 file,
-                at=tasks.now(),
+                at=clock.now(),
                 effective_at=_read(options["effective_at"], strict.instant, field="--effective-at"),
                 control=strict.Control(
                     rows=_read(options["rows"], strict.integer, field="--rows", lowest=1, highest=5_000_000),
