@@ -14,6 +14,7 @@ LONGEST_ADDRESS = 254
 # Lists, groups, routes, comments, quoted strings and address literals: none is a client's plain address.
 NEVER_IN_AN_ADDRESS = ',;:<>()[]"\\%!|`'
 BREAKING = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+JOINERS = "\u200c\u200d"  # Persian names and emoji need them
 
 
 class BadHeader(ValueError):
@@ -55,7 +56,7 @@ def line(subject: str) -> str:
 
 def visible(text: str) -> str:
     """The text as one line without control, format and direction characters: names of people and things."""
-    kept = "".join(" " if _breaks(character) and character != "\u200d" else character for character in text)
+    kept = "".join(" " if _breaks(character) and character not in JOINERS else character for character in text)
     return " ".join(kept.split())
 
 

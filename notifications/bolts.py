@@ -3,5 +3,5 @@
 APPEND_ONLY = {
     "notifications_notice": "SELECT, INSERT, UPDATE",
     "notifications_attempt": "SELECT, INSERT",
-    "notifications_delivery": "SELECT, INSERT, UPDATE (notice_id)",
+    "notifications_delivery": "SELECT, INSERT, UPDATE",
 }

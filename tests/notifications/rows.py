@@ -1,12 +1,11 @@
 """What tests of the notifications room start from: real events, made through the door or by a real sweep."""
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import Account, Client, Contact
 from margin import calls, sweep
-from margin.models import Event, MarginCall
+from margin.models import Event, MarginCall, PolicyVersion
 from tests.margin import rows, world
 
 MONDAY = world.MONDAY  # Monday 2 March 2026, 10:00 in New York
@@ -14,10 +13,17 @@ LATER = MONDAY + timedelta(hours=1)
 SWEEPER = rows.SWEEPER
 
 
-def issued(owner: Account | None = None, *, amount: str = "71964.00", at: datetime = MONDAY, **options: Any) -> MarginCall:
+def issued(
+    owner: Account | None = None,
+    *,
+    amount: str = "71964.00",
+    at: datetime = MONDAY,
+    version: PolicyVersion | None = None,
+    **options: Any,
+) -> MarginCall:
     """A call issued through the door, without an assessment."""
-    owner = owner or rows.account()
-    outcome = calls.carry_out([rows.issue(owner, rows.policy(), amount=amount, at=at, **options)], at=at, actor=SWEEPER)
+    owner, version = owner or rows.account(), version or rows.policy()
+    outcome = calls.carry_out([rows.issue(owner, version, amount=amount, at=at, **options)], at=at, actor=SWEEPER)
     assert outcome[0].error is None
     return MarginCall.objects.get(pk=outcome[0].call_id)
 
@@ -48,7 +54,3 @@ def named(owner: Account, name: str, **columns: Any) -> Client:
 
 def contact(owner: Account, email: str, **columns: Any) -> Contact:
     return Contact.objects.create(client=owner.client, name="Second desk", email=email, **columns)
-
-
-NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
-DECIMAL = Decimal
