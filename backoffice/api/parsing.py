@@ -14,7 +14,8 @@ MAX_DEPTH = 16
 MAX_DIGITS = 64
 # A string, closed or not: possessive, so that no body makes it look twice.
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
-BRACKET = re.compile(rb"[\[\]{}]")
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+ONE_KIND = bytes.maketrans(b"{}", b"[]")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -46,7 +47,7 @@ def read(body: bytes) -> Any:
     """The value that the body is. Raises NotStrictJson or TooLarge."""
     if len(body) > MAX_BYTES:
         raise TooLarge
-    if deepest(body) > MAX_DEPTH:
+    if is_too_deep(body):
         raise NotStrictJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
     try:
         text = body.decode("utf-8")
@@ -65,15 +66,12 @@ def read(body: bytes) -> Any:
     return found
 
 
-def deepest(body: bytes) -> int:
-    """How deep the brackets nest, found without recursion, so that no depth can harm us."""
-    depth = most = 0
-    for bracket in BRACKET.findall(STRING.sub(b"", body)):
-        depth += 1 if bracket in b"[{" else -1
-        most = max(most, depth)
-        if most > MAX_DEPTH:
-            break
-    return most
+def is_too_deep(body: bytes) -> bool:
+    """Whether brackets nest deeper than MAX_DEPTH, found without recursion, so that no depth can harm us."""
+    brackets = STRING.sub(b"", body).translate(ONE_KIND, NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # takes the innermost level away
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

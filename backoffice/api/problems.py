@@ -5,6 +5,7 @@ import uuid
 from http import HTTPStatus
 from typing import Any
 
+import psycopg2
 import structlog
 from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
@@ -20,6 +21,7 @@ from market.strict import Problem, Refused
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 101
+AWAY = (OperationalError, InterfaceError, psycopg2.OperationalError, psycopg2.InterfaceError)
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ def respond(error: Exception, context: dict[str, Any]) -> Response:
         body = problem(409, "conflict", f"Nothing was taken. The database refused: {_constraint(error)}. Reload first.")
     elif isinstance(error, DataError):
         body = problem(422, "value_refused", f"Nothing was taken. The database refused a value: {_first_line(error)}.")
-    elif isinstance(error, OperationalError | InterfaceError):
+    elif _database_is_away(error):
         headers["Retry-After"] = "2"
         body = problem(503, "try_again", "Nothing was taken: the database is busy or away. Send the same again.")
         log.warning("database refused an API request", extra={"reference": body["reference"]}, exc_info=error)
@@ -82,6 +84,16 @@ def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
         pass
     body = problem(404, "not_found", "There is nothing at this address; /api/docs lists every address.")
     return JsonResponse(body, status=404, content_type=MEDIA_TYPE)
+
+
+def _database_is_away(error: BaseException | None) -> bool:
+    """Whether a cut, a time-out or a deadlock is behind it. COPY raises the driver's own errors, or wraps them."""
+    seen = 0
+    while error is not None and seen < 10:
+        if isinstance(error, AWAY):
+            return True
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return False
 
 
 def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:

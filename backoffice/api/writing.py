@@ -1,5 +1,6 @@
 """A room's POST, guarded by the hall: only for the key's own sources, and once per Idempotency-Key."""
 
+from functools import wraps
 from typing import Any
 
 from rest_framework.request import Request
@@ -12,9 +13,7 @@ from backoffice import idempotency, keys
 def guarded(rows: type[ReadOnlyModelViewSet[Any]]) -> type[ReadOnlyModelViewSet[Any]]:
     """The same viewset; its `create` runs in one transaction with the reply that is kept for repeats."""
 
-    if not hasattr(rows, "create"):
-        return rows
-
+    @wraps(rows.create)
     def create(view: Any, request: Request) -> Response:
         keys.require_sources(request.auth, view.write_scope, request.data)
         return idempotency.once(request, lambda: rows.create(view, request))  # type: ignore[attr-defined]

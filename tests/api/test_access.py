@@ -109,12 +109,12 @@ def test_someone_who_is_no_staff_sees_nothing(furnished):
     assert statuses(client, furnished) == {401}
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_a_session_never_writes(name, furnished):
+def test_a_session_never_writes(furnished):
     client = Client()
     client.force_login(house.member("Supervisor"))
-    expected = 403 if name in GOOD else 405
-    assert house.post(client, name, {"rows": [{}]}).status_code == expected
+    for name in LISTS:
+        expected = 403 if name in GOOD else 405
+        assert house.post(client, name, {"rows": [{}]}).status_code == expected, name
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -134,12 +134,10 @@ def test_an_anonymous_write_is_refused(name, furnished):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options", "trace"])
-@pytest.mark.parametrize("name", LISTS)
-def test_other_methods_are_not_allowed(name, method, furnished):
+def test_other_methods_are_not_allowed(method, furnished):
     client = house.bearer(house.key(*keys.SCOPES)[1])
-    for address in (house.url(name), house.url(name, furnished[name])):
-        if method == "post" and name in GOOD and address == house.url(name):
-            continue
+    taken = {house.url(name) for name in GOOD} if method == "post" else set()
+    for address in set(addresses(furnished)) - taken:
         response = getattr(client, method)(address)
         assert response.status_code == 405, (address, method)
         assert "GET" in response["Allow"]

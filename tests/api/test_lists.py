@@ -77,78 +77,85 @@ def test_the_order_is_one_that_is_offered(reader, furnished):
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "ordering"), wrong
 
 
-@pytest.mark.parametrize(
-    ("name", "parameter", "value"),
-    [
-        ("calls", "stat", "issued"),
-        ("calls", "state", "closed"),
-        ("calls", "regime", "all"),
-        ("calls", "open", "perhaps"),
-        ("calls", "due_before", "2026-03-02"),
-        ("calls", "due_before", "2026-03-02T15:00:00"),
-        ("calls", "due_before", "2026-03-02T15:00:00 00:00"),
-        ("calls", "due_from", "2026-13-02T15:00:00Z"),
-        ("calls", "account", "A\x00"),
-        ("calls", "format", "xml"),
-        ("events", "call", "abc"),
-        ("events", "call", "1.5"),
-        ("events", "call", "-1"),
-        ("events", "call", "99999999999999999999999"),
-        ("events", "kind", "call.reopened"),
-        ("quotes", "kind", "share"),
-        ("quotes", "as_of_from", "yesterday"),
-        ("assessments", "status", "guessed"),
-        ("plans", "state", "open"),
-        ("policies", "code", "us_margin"),
-    ],
-)
-def test_a_filter_that_means_nothing_is_refused(name, parameter, value, reader, furnished):
-    response = reader.get(house.url(name), {parameter: value})
-    assert response.status_code == 400, response.content
-    assert response.json()["errors"][0]["field"] == parameter
+MEANINGLESS = [
+    ("calls", "stat", "issued"),
+    ("calls", "state", "closed"),
+    ("calls", "regime", "all"),
+    ("calls", "open", "perhaps"),
+    ("calls", "due_before", "2026-03-02"),
+    ("calls", "due_before", "2026-03-02T15:00:00"),
+    ("calls", "due_before", "2026-03-02T15:00:00 00:00"),
+    ("calls", "due_from", "2026-13-02T15:00:00Z"),
+    ("calls", "account", "A\x00"),
+    ("calls", "format", "xml"),
+    ("events", "call", "abc"),
+    ("events", "call", "1.5"),
+    ("events", "call", "-1"),
+    ("events", "call", "99999999999999999999999"),
+    ("events", "kind", "call.reopened"),
+    ("quotes", "kind", "share"),
+    ("quotes", "as_of_from", "yesterday"),
+    ("assessments", "status", "guessed"),
+    ("plans", "state", "open"),
+    ("policies", "code", "us_margin"),
+    ("calls", "state", ""),
+    ("calls", "account", " "),
+    ("calls", "due_before", ""),
+    ("calls", "due_before", "100%s"),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "query", "count"),
-    [
-        ("calls", "account=A-1001&open=true&state=issued&state=met", 1),
-        ("calls", "state=met", 0),
-        ("calls", "open=false", 0),
-        ("calls", "client=C-A-1001&agreement=us_margin&regime=house", 1),
-        ("calls", "due_from=2026-03-04T15:00:00Z&due_before=2026-03-04T15:00:01Z", 1),
-        ("calls", "due_before=2026-03-04T15:00:00Z", 0),
-        ("accounts", "client=C-A-1001&closed=false", 1),
-        ("accounts", "closed=true", 0),
-        ("positions", "account=A-1001&instrument=AIG&kind=equity", 1),
-        ("positions", "kind=cash", 1),
-        ("fills", "external_reference=T-1&source=oms", 1),
-        ("cash-movements", "kind=deposit&currency=USD", 1),
-        ("instruments", "kind=equity&ended=false", 1),
-        ("quotes", "instrument=AIG&source=venue-a&kind=equity", 1),
-        ("sweeps", "kind=securities&state=running", 1),
-        ("assessments", "account=A-1001&status=priced", 1),
-        ("events", "account=A-1001&kind=call.issued", 1),
-        ("events", "kind=call.met", 0),
-        ("plans", "account=A-1001&state=proposed", 1),
-        ("notices", "account=A-1001&state=queued&kind=call.issued", 1),
-        ("clients", "name=client OF&account=A-1001", 1),
-    ],
-)
-def test_filters_narrow_the_list(name, query, count, reader, furnished):
-    response = reader.get(f"{house.url(name)}?{query}")
-    assert response.status_code == 200, response.content
-    assert response.json()["count"] == count
+def test_a_filter_that_means_nothing_is_refused(reader, furnished):
+    for name, parameter, value in MEANINGLESS:
+        response = reader.get(house.url(name), {parameter: value})
+        assert response.status_code == 400, (name, parameter, value)
+        assert response.json()["errors"][0]["field"] == parameter, (name, parameter, value)
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_the_number_of_queries_does_not_grow_with_the_rows(name, reader, furnished):
-    reader.get(house.url(name))  # the use of the key is noted once a minute
-    with CaptureQueriesContext(connection) as one:
-        reader.get(house.url(name))
+FILTERS = [
+    ("calls", "account=A-1001&open=true&state=issued&state=met", 1),
+    ("calls", "state=met", 0),
+    ("calls", "open=false", 0),
+    ("calls", "client=C-A-1001&agreement=us_margin&regime=house", 1),
+    ("calls", "due_from=2026-03-04T15:00:00Z&due_before=2026-03-04T15:00:01Z", 1),
+    ("calls", "due_before=2026-03-04T15:00:00Z", 0),
+    ("accounts", "client=C-A-1001&closed=false", 1),
+    ("accounts", "closed=true", 0),
+    ("positions", "account=A-1001&instrument=AIG&kind=equity", 1),
+    ("positions", "kind=cash", 1),
+    ("fills", "external_reference=T-1&source=oms", 1),
+    ("cash-movements", "kind=deposit&currency=USD", 1),
+    ("instruments", "kind=equity&ended=false", 1),
+    ("quotes", "instrument=AIG&source=venue-a&kind=equity", 1),
+    ("sweeps", "kind=securities&state=running", 1),
+    ("assessments", "account=A-1001&status=priced", 1),
+    ("events", "account=A-1001&kind=call.issued", 1),
+    ("events", "kind=call.met", 0),
+    ("plans", "account=A-1001&state=proposed", 1),
+    ("notices", "account=A-1001&state=queued&kind=call.issued", 1),
+    ("clients", "name=client OF&account=A-1001", 1),
+]
+
+
+def test_filters_narrow_the_list(reader, furnished):
+    for name, query, count in FILTERS:
+        response = reader.get(f"{house.url(name)}?{query}")
+        assert response.status_code == 200, (query, response.content)
+        assert response.json()["count"] == count, query
+
+
+def count_queries(client, name):
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(house.url(name)).status_code == 200
+    return len(queries)
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rows(reader, furnished):
+    reader.get("/api/v1/")  # the use of the key is noted once a minute
+    one = {name: count_queries(reader, name) for name in LISTS}
     for number in range(5):
         owner = rows.account(f"B-{number}")
         rows.hold(owner, rows.equity(f"E-{number}"), "5")
         rows.policy(f"policy-{number}")
-    with CaptureQueriesContext(connection) as many:
-        reader.get(house.url(name))
-    assert len(many) == len(one) <= 7
+    assert {name: count_queries(reader, name) for name in LISTS} == one
+    assert max(one.values()) <= 7
