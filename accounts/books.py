@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Max
+from psycopg2.errors import LockNotAvailable
 
 from accounts import cash, holdings, ledgers
 from accounts.models import Account, BookLoad, Cause, Client, Contact, PositionFact
@@ -183,10 +184,14 @@ def _content(file: strict.File) -> bytes:
 
 
 def _one_at_a_time() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('accounts.books.load'))")
-        if not cursor.fetchone()[0]:
-            raise strict.refuse("", "another book is being loaded; send this one when that is done")
+    """Wait for a load in progress, as long as the connection's lock_timeout allows."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('accounts.books.load'))")
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise strict.refuse("", "another book is being loaded; send this one when that is done") from None
+        raise
 
 
 def _refuse_twice(sha256: str) -> None:

@@ -143,18 +143,25 @@ def test_a_late_fill_of_a_new_holder_and_a_split_wait_for_each_other(committed_d
     assert world.holds(account, share) == D(7)
 
 
-def test_two_books_at_once_are_taken_one_after_the_other_or_refused(committed_db):
+def test_books_sent_at_once_are_taken_one_after_the_other(committed_db):
     account, _ = world.account("A1"), world.instrument("AAPL")
 
     def load(quantity):
         content = f"record,account,instrument,quantity\nposition,A1,AAPL,{quantity}\n".encode()
-        return lambda: positions.load(content, at=AT)
+        return lambda: positions.load(content, at=AT).row_count
 
-    results = at_once([load(number) for number in range(1, 7)])
-    errors = [result for result in results if isinstance(result, Exception)]
-    assert all(isinstance(error, Refused) and "another book is being loaded" in str(error) for error in errors)
-    assert PositionFact.objects.count() == 6 - len(errors)
-    assert world.revision(account) == 6 - len(errors)
+    assert at_once([load(number) for number in range(1, 7)]) == [1] * 6
+    assert (PositionFact.objects.count(), world.revision(account)) == (6, 6)
+    world.assert_positions_are_the_sums_of_their_facts()
+
+
+def test_a_book_that_has_to_wait_too_long_is_refused_and_says_so(committed_db, as_application):
+    world.account("A1"), world.instrument("AAPL")
+    with as_application() as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('accounts.books.load'))")
+        with pytest.raises(Refused, match="another book is being loaded"):
+            positions.load(b"record,account,instrument,quantity\nposition,A1,AAPL,1\n", at=AT)
+    assert not PositionFact.objects.exists()
 
 
 @pytest.mark.django_db
