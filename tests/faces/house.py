@@ -187,7 +187,9 @@ def sweep_rows(account: Account, version: PolicyVersion, share: Instrument, at: 
     measure(found, "exchange", equity="210400.25", requirement="202000", deficit="0", cover="1.041585")
     Charge.objects.create(
         measure=short, instrument=share, code="short", amount=Decimal("282364.25"),
-        explanation={"sentence": "short 4000 at 149.5, 30 % house rate", "law": "FINRA 4210(c)(3)", "inputs": {"rate": "0.30"}},
+        explanation={
+            "sentence": "short 4000 at 149.5, 30 % house rate", "law": "FINRA 4210(c)(3)", "inputs": {"rate": "0.30"},
+        },
     )  # fmt: skip
     Assessment.objects.create(
         sweep=sweep, account=rows.account("D4001"), policy_version=version, at=at, status="unpriced",
