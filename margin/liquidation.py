@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
-from accounts import fills
-from accounts.models import Account, Fill
+from accounts import cash, fills
+from accounts.models import Account, CashMovement, Fill
 from margin import calls, chain, policies, prices, snapshot
 from margin.actors import Actor
 from margin.engine import assess, sizing
@@ -170,8 +170,22 @@ def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:
 
 
 def _write_down(call: MarginCall, residual: Decimal, *, at: datetime, actor: Actor) -> MarginCall:
-    """Nothing eligible is left: what is still missing becomes a receivable (settled.md 28)."""
+    """Nothing eligible is left: what is still missing becomes a receivable (settled.md 28).
+
+    It leaves the account by a correction of its cash, so that no later sweep calls for the same money again.
+    """
     Receivable.objects.create(call=call, account=call.account, currency=call.currency, amount=residual, booked_at=at)
+    correction = CashMovement(
+        account=call.account,
+        currency=cash.instrument(call.currency),
+        kind=CashMovement.Kind.CORRECTION,
+        amount=residual,
+        source="receivable",
+        external_reference=call.number,
+        effective_at=at,
+        note=f"Owed as a receivable since {call} was liquidated",
+    )
+    cash.post([correction], at=at)
     return calls.liquidate(call, residual=residual, at=at, actor=actor, reason="nothing left to sell")
 
 
