@@ -44,6 +44,7 @@ class House:
         self.logs = home / "log"
         self.mails = home / "mail"
         self.parts: list[supervision.Part] = []
+        self.commands: list[subprocess.Popen[bytes]] = []
         self.lock = _lock(home)
         for folder in (self.logs, self.mails, home / "prometheus"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -201,12 +202,14 @@ class House:
     def _manage(self, *words: str, owner: bool = True) -> subprocess.Popen[bytes]:
         """Start one `manage.py` command, as the role that owns the tables unless told otherwise."""
         url = {"DATABASE_URL": self.access.owner_url} if owner else {}
-        return children.spawn(
+        command = children.spawn(
             (sys.executable, "manage.py", *words),
             log=self.logs / f"{words[0]}.log",
             environment={**self.environment, **url},
             directory=CHECKOUT,
         )
+        self.commands.append(command)
+        return command
 
     def _finish(self, command: subprocess.Popen[bytes], doing: str) -> None:
         name = str(command.args[2])  # type: ignore[index]
@@ -218,6 +221,8 @@ class House:
         supervision.tend(self.parts, logs=self.logs)
 
     def close(self) -> None:
+        for command in self.commands:
+            children.stop(command)
         supervision.close(self.parts)
         (self.home / "env").unlink(missing_ok=True)
 
