@@ -19,7 +19,10 @@ def house(db: None) -> houses.House:
 
 @pytest.fixture
 def sign_in() -> Callable[..., Client]:
-    """`sign_in("Risk")` (with `db` or on a clone) is a browser in which somebody of that role is logged in; a second name is another person."""
+    """`sign_in("Risk")` is a browser in which somebody of that role is logged in; a second name is another person.
+
+    The test brings the database: `db`, or a clone.
+    """
 
     def make(role: str, name: str = "") -> Client:
         client = Client()
