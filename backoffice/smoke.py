@@ -16,9 +16,8 @@ FIRST_CALL = """
     SELECT c.id, a.code, c.regime, c.state, c.amount_called, c.currency, c.issued_at
     FROM margin_margincall c JOIN accounts_account a ON a.id = c.account_id ORDER BY c.id LIMIT 1
 """
-NOTICES_OF_CALLS = """
-    SELECT n.message_id, n.subject, e.call_id FROM notifications_notice n JOIN margin_event e ON e.id = n.event_id
-    WHERE e.call_id IS NOT NULL
+ITS_NOTICES = """
+    SELECT n.message_id FROM notifications_notice n JOIN margin_event e ON e.id = n.event_id WHERE e.call_id = %s
 """
 
 
@@ -33,15 +32,15 @@ def wait(*, url: str, mails: Path, logs: Path, tend: Callable[[], None], verify:
     if call is None:
         raise Refusal(f"No margin call in {LONGEST_WAIT} s.\n{tail(logs / 'worker.log')}\n{tail(logs / 'feed.log', 5)}")
     with step("Waiting for its mail"):
-        mail = _poll(lambda: _first_mail(url, mails), tend, deadline)
+        mail = _poll(lambda: _mail_about(call[0], url, mails), tend, deadline)
     if mail is None:
-        raise Refusal(f"The call exists, but no mail about one in {mails}.\n{tail(logs / 'worker.log')}")
+        raise Refusal(f"The call exists, but {mails} holds no mail about it.\n{tail(logs / 'worker.log')}")
     with step("Verifying the history"):
         verdict = verify()
     verification = tail(logs / "verify_history.log")
     if verdict:
         raise Refusal(f"verify_history found the history broken.\n{verification}")
-    number, account, regime, state, amount, currency, issued_at = call
+    number, account, regime, state, amount, currency, issued_at = f"MC-{1000 + call[0]}", *call[1:]
     amount_called = f"{currency} {amount:,.2f}"
     say(f"\nCall:    {number}, account {account}, {regime}: {amount_called}, {state}, issued {issued_at:%H:%M:%S %Z}")
     say(f"Mail:    {mail}")
@@ -58,21 +57,21 @@ def _poll(look: Callable[[], Any], tend: Callable[[], None], deadline: float) ->
     return None
 
 
-def _ask(url: str, question: str) -> list[tuple[Any, ...]]:
+def _ask(url: str, question: str, *values: Any) -> list[tuple[Any, ...]]:
     with database.connected(url) as connection, connection.cursor() as cursor:
         cursor.execute("SET timezone TO 'UTC'")
-        cursor.execute(question)
+        cursor.execute(question, values or None)
         return cursor.fetchall()
 
 
 def _first_call(url: str) -> tuple[Any, ...] | None:
     rows = _ask(url, FIRST_CALL)
-    return (f"MC-{1000 + rows[0][0]}", *rows[0][1:]) if rows else None
+    return rows[0] if rows else None
 
 
-def _first_mail(url: str, mails: Path) -> str | None:
-    """A mail in the catcher whose Message-ID is that of a notice about a call."""
-    notices = {message_id.strip("<>"): (subject, call) for message_id, subject, call in _ask(url, NOTICES_OF_CALLS)}
+def _mail_about(call: int, url: str, mails: Path) -> str | None:
+    """A mail in the catcher whose Message-ID is that of a notice about this call."""
+    notices = {message_id.strip("<>") for (message_id,) in _ask(url, ITS_NOTICES, call)}
     for file in sorted(mails.glob("*.eml")):
         message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
         message_id = str(message["Message-ID"] or "").strip().strip("<>")
