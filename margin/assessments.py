@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from django.db import transaction
 
 from accounts.models import Account
 from margin import bulk, policies, prices, snapshot
@@ -43,22 +44,24 @@ def that_matter(found: assess.Assessments, also: Iterable[int]) -> dict[int, Fou
 def save(sweep: Sweep, snap: Snapshot, accounts: Mapping[int, Found], *, explained: Iterable[int]) -> dict[int, int]:
     """Store assessments, measures and, for the accounts in `explained`, charges; returns account → assessment id.
 
-    What an earlier attempt at the same shard stored is kept, and its ids are returned.
+    What an earlier attempt at the same shard stored is kept, and its ids are returned. Everything is computed before
+    the transaction is opened, so that it is short.
     """
     known = dict(Assessment.objects.filter(sweep=sweep, account__in=list(accounts)).values_list("account_id", "pk"))
     new = {account: found for account, found in accounts.items() if account not in known}
     ids = dict(zip(new, bulk.new_ids("margin_assessment", len(new)), strict=True))
-    bulk.copy("margin_assessment", ASSESSMENT, (_assessment(ids[a], sweep, snap, f) for a, f in new.items()))
     priced = [(ids[a], figures) for a, found in new.items() for figures in found.figures if not figures.reasons]
-    measure_ids = bulk.new_ids("margin_measure", len(priced))
-    bulk.copy(
-        "margin_measure",
-        MEASURE,
-        (_measure(pk, assessment, figures) for pk, (assessment, figures) in zip(measure_ids, priced, strict=True)),
-    )
-    measures = {(f.account_id, f.regime): pk for pk, (_, f) in zip(measure_ids, priced, strict=True)}
+    numbered = list(zip(bulk.new_ids("margin_measure", len(priced)), priced, strict=True))
+    measures = {(figures.account_id, figures.regime): pk for pk, (_, figures) in numbered}
     wanted = set(explained)
-    bulk.copy("margin_charge", CHARGE, _charges(snap, [f for a, f in new.items() if a in wanted], measures))
+    rows = {
+        ("margin_assessment", ASSESSMENT): [_assessment(ids[a], sweep, snap, found) for a, found in new.items()],
+        ("margin_measure", MEASURE): [_measure(pk, assessment, figures) for pk, (assessment, figures) in numbered],
+        ("margin_charge", CHARGE): list(_charges(snap, [f for a, f in new.items() if a in wanted], measures)),
+    }
+    with transaction.atomic():
+        for (table, columns), listed in rows.items():
+            bulk.copy(table, columns, listed)
     return {**known, **ids}
 
 

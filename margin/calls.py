@@ -207,7 +207,9 @@ def carry_out(moves: Iterable[Move], *, at: datetime, actor: Actor) -> list[Outc
     asked = list(moves)
     if len(asked) > LARGEST_BATCH:
         raise ValueError(f"{len(asked)} moves at once; the door takes {LARGEST_BATCH}")
-    return chain.in_transaction(lambda: _carry_out(asked, at=at, actor=actor)) if asked else []
+    if not asked:
+        return []
+    return chain.in_transaction(lambda: _carry_out(asked, at=at, actor=actor), is_patient=actor.is_system)
 
 
 def _carry_out(moves: list[Move], *, at: datetime, actor: Actor) -> list[Outcome]:

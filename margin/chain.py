@@ -12,6 +12,7 @@ from django.db import OperationalError, connection, transaction
 
 Result = TypeVar("Result")
 RETRIED = frozenset({"40001", "40P01"})  # serialization failure, deadlock: the transaction did nothing
+LOCK_TIMEOUT = "55P03"
 MAXIMUM_TRIES = 12
 
 
@@ -55,19 +56,21 @@ def text(value: object) -> object:
     return value
 
 
-def in_transaction(work: Callable[[], Result]) -> Result:
+def in_transaction(work: Callable[[], Result], *, is_patient: bool = False) -> Result:
     """Run `work` in one transaction, again from the start when the database asks for it (40001, 40P01).
 
+    A lock that is not free within `lock_timeout` is an error to a person who waits; a job (`is_patient`) tries again.
     Inside a caller's transaction it runs once: only the outermost can start again.
     """
     if connection.in_atomic_block:
         return work()
+    retried = RETRIED | {LOCK_TIMEOUT} if is_patient else RETRIED
     for attempt in range(1, MAXIMUM_TRIES + 1):
         try:
             with transaction.atomic():
                 return work()
         except OperationalError as error:
-            if getattr(error.__cause__, "pgcode", None) not in RETRIED or attempt == MAXIMUM_TRIES:
+            if getattr(error.__cause__, "pgcode", None) not in retried or attempt == MAXIMUM_TRIES:
                 raise
             sleep(0.01 * attempt)
     raise AssertionError("unreachable")

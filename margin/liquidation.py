@@ -120,6 +120,12 @@ def record_fill(
     `quantity` has the line's sign (sold is negative). The database refuses more than the line asked for.
     """
     calls.require(actor, Verb.FILL)
+    known = PlanFill.objects.filter(
+        line=line, fill__source=source, fill__external_reference=external_reference, fill__quantity=quantity,
+        fill__price=price, fill__fee=fee,
+    ).first()  # fmt: skip
+    if known:
+        return known.fill
     plan = Plan.objects.select_related("call__account").get(pk=line.plan_id)
     if plan.state != Plan.State.APPROVED:
         raise calls.IllegalMove(f"plan {plan.pk} is {plan.state}; nothing of it may be filled")
@@ -135,8 +141,6 @@ def record_fill(
             traded_at=at,
             at=at,
         )
-        if PlanFill.objects.filter(fill=fill).exists():
-            return fill
         PlanFill.objects.create(line=line, fill=fill)
         details = {"fill": fill.pk, "quantity": chain.text(quantity), "price": chain.text(price)}
         _record(plan, Verb.FILL, at=at, actor=actor, details=details)

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Account, CashMovement
-from margin import policies, prices, shards
+from margin import chain, policies, prices, shards
 from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
 
@@ -42,19 +42,22 @@ def policies_of(kind: str, at: datetime) -> dict[str, PolicyVersion]:
 
 def begin(kind: str, *, at: datetime, slot_at: datetime, ids: Sequence[int] | None = None) -> Sweep | None:
     """Claim the slot with its prices and shards, all or nothing; None if somebody has it."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:  # sweeps of a kind store their price changes one after the other
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"margin.sweep.{kind}"])
-        if Sweep.objects.filter(kind=kind, slot_at=slot_at).exists():
-            return None
-        previous = Sweep.objects.filter(kind=kind).order_by("-id").first()
-        sweep = Sweep.objects.create(kind=kind, slot_at=slot_at, at=at, started_at=at, previous=previous)
-        prices.store(sweep, prices.gather(at=at))
-        accounts = _eligible(kind, at, ids)
-        sweep.eligible = len(accounts)
-        sweep.save(update_fields=["fx", "eligible"])
-        shards.cut(sweep, accounts, exactly_these=ids is not None)
-        return sweep
+    return chain.in_transaction(lambda: _begin(kind, at, slot_at, ids), is_patient=True)
+
+
+def _begin(kind: str, at: datetime, slot_at: datetime, ids: Sequence[int] | None) -> Sweep | None:
+    with connection.cursor() as cursor:  # sweeps of a kind store their price changes one after the other
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"margin.sweep.{kind}"])
+    if Sweep.objects.filter(kind=kind, slot_at=slot_at).exists():
+        return None
+    previous = Sweep.objects.filter(kind=kind).order_by("-id").first()
+    sweep = Sweep.objects.create(kind=kind, slot_at=slot_at, at=at, started_at=at, previous=previous)
+    prices.store(sweep, prices.gather(at=at))
+    accounts = _eligible(kind, at, ids)
+    sweep.eligible = len(accounts)
+    sweep.save(update_fields=["fx", "eligible"])
+    shards.cut(sweep, accounts, exactly_these=ids is not None)
+    return sweep
 
 
 def _eligible(kind: str, at: datetime, ids: Sequence[int] | None) -> list[int]:
