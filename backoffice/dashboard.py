@@ -69,7 +69,7 @@ def call_tiles(at: datetime) -> list[Tile]:
     for view, condition in views.items():
         wanted[f"{view}_count"] = Count("pk", filter=condition)
         wanted[f"{view}_sum"] = Sum("amount_outstanding", filter=condition)
-    by_currency = list(MarginCall.objects.open().order_by().values("currency").annotate(**wanted))
+    by_currency: list[Any] = list(MarginCall.objects.open().order_by().values("currency").annotate(**wanted))
     return [
         Tile(
             label=queue.LABELS[view],
