@@ -8,7 +8,6 @@ from typing import Any
 
 from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -122,36 +121,21 @@ class Positions(viewsets.ReadOnlyModelViewSet[models.Position]):
     ordering_fields = ("account", "instrument", "quantity")
     write_scope = "positions:write"
 
-    @extend_schema(
-        request={
-            "application/json": wire.batch_schema(
-                POSITION_COLUMNS,
-                POSITIONS_ABOUT,
-                quantity="What is held from then on, not a change; negative is short, or borrowed cash",
-                cost="What was paid for all of it, with the sign of the quantity; left out: unknown",
-                effective_at="When it was so; left out: now",
-            )
+    @wire.documented(
+        POSITION_COLUMNS,
+        about=POSITIONS_ABOUT,
+        answer=LoadedPositions,
+        sent={
+            "effective_at": "2008-09-02T20:00:00Z",
+            "rows": [
+                {"account": "A-1001", "instrument": "AIG", "quantity": "12000", "cost": "258000.00"},
+                {"account": "A-1001", "instrument": "IWM", "quantity": "-4000"},
+            ],
         },
-        responses={201: LoadedPositions},
-        examples=[
-            OpenApiExample(
-                "A long and a short position",
-                request_only=True,
-                value={
-                    "effective_at": "2008-09-02T20:00:00Z",
-                    "rows": [
-                        {"account": "A-1001", "instrument": "AIG", "quantity": "12000", "cost": "258000.00"},
-                        {"account": "A-1001", "instrument": "IWM", "quantity": "-4000"},
-                    ],
-                },
-            ),
-            OpenApiExample(
-                "Taken",
-                response_only=True,
-                status_codes=["201"],
-                value={"book_load": 7, "rows": 2, "effective_at": "2008-09-02T20:00:00Z"},
-            ),
-        ],
+        answered={"book_load": 7, "rows": 2, "effective_at": "2008-09-02T20:00:00Z"},
+        quantity="What is held from then on, not a change; negative is short, or borrowed cash",
+        cost="What was paid for all of it, with the sign of the quantity; left out: unknown",
+        effective_at="When it was so; left out: now",
     )
     def create(self, request: Request) -> Response:
         """State what accounts hold, all or nothing. Positions that the batch does not name stay as they are."""
@@ -243,39 +227,29 @@ class Fills(viewsets.ReadOnlyModelViewSet[models.Fill]):
     ordering_fields = ("traded_at", "recorded_at")
     write_scope = "fills:write"
 
-    @extend_schema(
-        request={
-            "application/json": wire.batch_schema(
-                FILL_COLUMNS,
-                external_reference="Unique within its source; the same fill again is harmless",
-                quantity="Bought is positive, sold is negative",
-                price="As quoted, in the instrument's currency",
-                fee="In the instrument's currency; nothing where left out",
-            )
+    @wire.documented(
+        FILL_COLUMNS,
+        answer=StoredRows,
+        sent={
+            "rows": [
+                {
+                    "account": "A-1001",
+                    "instrument": "AIG",
+                    "source": "oms",
+                    "external_reference": "T-2008-000417",
+                    "quantity": "-500",
+                    "price": "4.76",
+                    "fee": "2.50",
+                    "traded_at": "2008-09-15T19:58:03Z",
+                    "settles_on": "2008-09-18",
+                }
+            ]
         },
-        responses={201: StoredRows},
-        examples=[
-            OpenApiExample(
-                "A sale",
-                request_only=True,
-                value={
-                    "rows": [
-                        {
-                            "account": "A-1001",
-                            "instrument": "AIG",
-                            "source": "oms",
-                            "external_reference": "T-2008-000417",
-                            "quantity": "-500",
-                            "price": "4.76",
-                            "fee": "2.50",
-                            "traded_at": "2008-09-15T19:58:03Z",
-                            "settles_on": "2008-09-18",
-                        }
-                    ]
-                },
-            ),
-            OpenApiExample("Stored", response_only=True, status_codes=["201"], value={"ids": [417]}),
-        ],
+        answered={"ids": [417]},
+        external_reference="Unique within its source; the same fill again is harmless",
+        quantity="Bought is positive, sold is negative",
+        price="As quoted, in the instrument's currency",
+        fee="In the instrument's currency; nothing where left out",
     )
     def create(self, request: Request) -> Response:
         """Book executed trades, all or nothing: each moves its instrument and its cash once."""
@@ -337,46 +311,36 @@ class CashMovements(viewsets.ReadOnlyModelViewSet[models.CashMovement]):
     ordering_fields = ("effective_at", "recorded_at")
     write_scope = "cash:write"
 
-    @extend_schema(
-        request={
-            "application/json": wire.batch_schema(
-                MOVEMENT_COLUMNS,
-                currency="One that has a cash instrument",
-                amount="Into the account is positive, so a withdrawal is negative; whole smallest units",
-                external_reference="Unique within its source; the same movement again is harmless",
-            )
-        },
-        responses={201: StoredRows},
-        examples=[
-            OpenApiExample(
-                "A deposit and a withdrawal",
-                request_only=True,
-                value={
-                    "rows": [
-                        {
-                            "account": "A-1001",
-                            "currency": "USD",
-                            "kind": "deposit",
-                            "amount": "25000.00",
-                            "source": "bank",
-                            "external_reference": "FT-8841",
-                            "effective_at": "2008-09-16T14:00:00Z",
-                            "note": "Wire for MC-1042",
-                        },
-                        {
-                            "account": "A-1002",
-                            "currency": "JPY",
-                            "kind": "withdrawal",
-                            "amount": "-150000",
-                            "source": "bank",
-                            "external_reference": "FT-8842",
-                            "effective_at": "2008-09-16T14:00:00Z",
-                        },
-                    ]
+    @wire.documented(
+        MOVEMENT_COLUMNS,
+        answer=StoredRows,
+        sent={
+            "rows": [
+                {
+                    "account": "A-1001",
+                    "currency": "USD",
+                    "kind": "deposit",
+                    "amount": "25000.00",
+                    "source": "bank",
+                    "external_reference": "FT-8841",
+                    "effective_at": "2008-09-16T14:00:00Z",
+                    "note": "Wire for MC-1042",
                 },
-            ),
-            OpenApiExample("Stored", response_only=True, status_codes=["201"], value={"ids": [981, 982]}),
-        ],
+                {
+                    "account": "A-1002",
+                    "currency": "JPY",
+                    "kind": "withdrawal",
+                    "amount": "-150000",
+                    "source": "bank",
+                    "external_reference": "FT-8842",
+                    "effective_at": "2008-09-16T14:00:00Z",
+                },
+            ]
+        },
+        answered={"ids": [981, 982]},
+        currency="One that has a cash instrument",
+        amount="Into the account is positive, so a withdrawal is negative; whole smallest units",
+        external_reference="Unique within its source; the same movement again is harmless",
     )
     def create(self, request: Request) -> Response:
         """Record money that moved, all or nothing; each external reference counts once."""

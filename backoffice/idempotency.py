@@ -17,6 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from backoffice import keys
 from backoffice.models import IdempotentReply
 
 HEADER = "Idempotency-Key"
@@ -50,7 +51,7 @@ class KeyReused(exceptions.APIException):
 def once(request: Request, deed: Callable[[], Response]) -> Response:
     """Do the deed unless it was done under this key; its reply either way. Raises KeyMissing, KeyAtWork, KeyReused."""
     key = _key(request)
-    owner = f"key:{request.auth.pk}"
+    owner = f"key:{keys.of(request).pk}"
     place = f"{request.method} {request.path}"[:200]
     body_hash = _hash(request.data)
     with transaction.atomic():
@@ -107,4 +108,4 @@ def _alone(owner: str, key: str) -> bool:
 def _repeat(kept: IdempotentReply, place: str, body_hash: str) -> Response:
     if (kept.method_and_path, kept.body_hash) != (place, body_hash):
         raise KeyReused
-    return Response(json.loads(kept.reply), status=kept.status_code, headers={REPLAYED: "true"})
+    return Response(json.loads(str(kept.reply)), status=kept.status_code, headers={REPLAYED: "true"})

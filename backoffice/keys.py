@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework import authentication, exceptions, permissions
@@ -27,6 +27,7 @@ SCOPE = re.compile(r"([a-z]+(?::write)?)(?::([A-Za-z0-9._-]{1,32}))?")
 KEY = re.compile(r"mdk_([0-9a-f]{10})_([0-9a-f]{64})")
 LONGEST_LIFE = timedelta(days=366)
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
+WRITING_NEEDS_A_KEY = "Writing needs an API key with the scope; a staff session only reads."
 NOBODYS_HASH = hashlib.sha256(b"nobody").hexdigest()
 
 
@@ -59,7 +60,7 @@ class Machine:
 
 
 def issue(
-    *, name: str, scopes: Iterable[str], created_by: AbstractUser, at: datetime, expires_at: datetime
+    *, name: str, scopes: Iterable[str], created_by: User, at: datetime, expires_at: datetime
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is shown this once and cannot be read again. Raises BadKeyRequest."""
     wanted = sorted(set(scopes))
@@ -138,6 +139,13 @@ def require_sources(key: ApiKey, scope: str, body: Any) -> None:
         raise Refused(problem for _, problem in found)
 
 
+def of(request: Request) -> ApiKey:
+    """The key that asks. Only keys write, so every write has one."""
+    if not isinstance(request.auth, ApiKey):
+        raise exceptions.PermissionDenied(WRITING_NEEDS_A_KEY)
+    return request.auth
+
+
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -187,7 +195,7 @@ class Allowed(permissions.BasePermission):
         if not (request.user and request.user.is_staff):
             return False
         if not reads:
-            self.message = "Writing needs an API key with the scope; a staff session only reads."
+            self.message = WRITING_NEEDS_A_KEY
             return False
         return self._staff_may(request.user, view)
 

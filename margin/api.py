@@ -1,6 +1,8 @@
 """Policies, sweeps, assessments, calls, events and plans on the wire: read only. Calls move through the door."""
 
-from django.db.models import Prefetch
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers, viewsets
 
@@ -76,7 +78,15 @@ class Sweeps(viewsets.ReadOnlyModelViewSet[models.Sweep]):
 class MeasureRows(wire.Rows):
     class Meta:
         model = models.Measure
-        fields = ("regime", "equity", "requirement", "restore_requirement", "severe_requirement", "deficit", "cover")
+        fields: tuple[str, ...] = (
+            "regime",
+            "equity",
+            "requirement",
+            "restore_requirement",
+            "severe_requirement",
+            "deficit",
+            "cover",
+        )
 
 
 class ChargeRows(wire.Rows):
@@ -104,7 +114,7 @@ class AssessmentRows(wire.Rows):
 
     class Meta:
         model = models.Assessment
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "sweep", "account", "policy", "policy_version", "at", "status", "reasons", "currency"),
             *("revision", "digest", "measures"),
         )
@@ -141,7 +151,7 @@ class Assessments(viewsets.ReadOnlyModelViewSet[models.Assessment]):
     def get_serializer_class(self) -> type[wire.Rows]:
         return ExplainedAssessmentRows if self.action == "retrieve" else AssessmentRows
 
-    def get_queryset(self):  # type: ignore[no-untyped-def]
+    def get_queryset(self) -> QuerySet[models.Assessment]:
         rows = super().get_queryset()
         return rows.prefetch_related("measures__charges__instrument") if self.action == "retrieve" else rows
 
@@ -231,7 +241,7 @@ class Events(viewsets.ReadOnlyModelViewSet[models.Event]):
 
 class PlanLineRows(wire.Rows):
     instrument = wire.code("instrument.code")
-    fills = serializers.SlugRelatedField("fill_id", many=True, read_only=True)
+    fills: serializers.Field[Any, Any, Any, Any] = serializers.SlugRelatedField("fill_id", many=True, read_only=True)
 
     class Meta:
         model = models.PlanLine

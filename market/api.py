@@ -6,7 +6,6 @@ from django.db import transaction
 from django.db.models import Prefetch
 from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -126,51 +125,36 @@ class Quotes(viewsets.ReadOnlyModelViewSet[models.Quote]):
     ordering_fields = ("instrument", "as_of")
     write_scope = "quotes:write"
 
-    @extend_schema(
-        request={
-            "application/json": wire.batch_schema(
-                QUOTE_COLUMNS,
-                instrument="Our code of the instrument",
-                as_of="When the source says it was so",
-                mark="May be left out where bid and ask are both there",
-                implied_volatility="A fraction: 0.25 is 25 %",
-            )
+    @wire.documented(
+        QUOTE_COLUMNS,
+        answer=RecordedQuotes,
+        sent={
+            "rows": [
+                {
+                    "instrument": "AIG",
+                    "source": "venue-a",
+                    "as_of": "2008-09-15T20:00:00Z",
+                    "bid": "4.75",
+                    "ask": "4.77",
+                },
+                {
+                    "instrument": "WTI-2020-05",
+                    "source": "venue-b",
+                    "as_of": "2020-04-20T18:30:00Z",
+                    "mark": "-37.63",
+                },
+            ]
         },
-        responses={201: RecordedQuotes},
-        examples=[
-            OpenApiExample(
-                "Two quotes",
-                request_only=True,
-                value={
-                    "rows": [
-                        {
-                            "instrument": "AIG",
-                            "source": "venue-a",
-                            "as_of": "2008-09-15T20:00:00Z",
-                            "bid": "4.75",
-                            "ask": "4.77",
-                        },
-                        {
-                            "instrument": "WTI-2020-05",
-                            "source": "venue-b",
-                            "as_of": "2020-04-20T18:30:00Z",
-                            "mark": "-37.63",
-                        },
-                    ]
-                },
-            ),
-            OpenApiExample(
-                "One accepted, one asked about",
-                response_only=True,
-                status_codes=["201"],
-                value={
-                    "accepted": 1,
-                    "repeated": 0,
-                    "released": 0,
-                    "held": [{"row": 1, "field": "mark", "reason": "jump: 4.76 is -60.8 % from 12.14, limit 25 %"}],
-                },
-            ),
-        ],
+        answered={
+            "accepted": 1,
+            "repeated": 0,
+            "released": 0,
+            "held": [{"row": 1, "field": "mark", "reason": "jump: 4.76 is -60.8 % from 12.14, limit 25 %"}],
+        },
+        instrument="Our code of the instrument",
+        as_of="When the source says it was so",
+        mark="May be left out where bid and ask are both there",
+        implied_volatility="A fraction: 0.25 is 25 %",
     )
     def create(self, request: Request) -> Response:
         """Record quotes, all or nothing. A quote that moved too far is taken into quarantine and listed in `held`."""

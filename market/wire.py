@@ -1,22 +1,23 @@
 """How rows cross the wire: figures as text, instants in UTC, batches read strictly. Shared by every room's `api`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 
 from market import strict
 from market.fields import ExactField
 
 LARGEST_BATCH = 10_000
+Deed = TypeVar("Deed", bound=Callable[..., Any])
 
 
 # --- rows out -----------------------------------------------------------------------------------------
@@ -171,6 +172,26 @@ def batch(
             problems.take(number, refusal)
     problems.check()
     return found, said
+
+
+def documented(
+    columns: Mapping[str, strict.Column],
+    *,
+    about: Mapping[str, strict.Column] | None = None,
+    answer: type[serializers.Serializer[Any]],
+    sent: dict[str, Any],
+    answered: dict[str, Any],
+    **descriptions: str,
+) -> Callable[[Deed], Deed]:
+    """Describe a `create` in OpenAPI: what it takes, what it answers, and an example of either."""
+    return extend_schema(
+        request={"application/json": batch_schema(columns, about, **descriptions)},
+        responses={201: answer},
+        examples=[
+            OpenApiExample("Sent", request_only=True, value=sent),
+            OpenApiExample("Answered", response_only=True, status_codes=["201"], value=answered),
+        ],
+    )
 
 
 def batch_schema(

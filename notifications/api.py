@@ -1,5 +1,6 @@
 """Notices on the wire: what clients were told, and what became of it."""
 
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers, viewsets
 
@@ -26,7 +27,7 @@ class NoticeRows(wire.Rows):
 
     class Meta:
         model = models.Notice
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "event", "account", "call", "contact", "kind", "locale", "to_address", "subject"),
             *("template_version", "content_hash", "message_id", "state", "prepared_at", "send_after", "urgent_by"),
             *("attempts", "sent_at", "last_error"),
@@ -64,6 +65,6 @@ class Notices(viewsets.ReadOnlyModelViewSet[models.Notice]):
     def get_serializer_class(self) -> type[wire.Rows]:
         return WholeNoticeRows if self.action == "retrieve" else NoticeRows
 
-    def get_queryset(self):  # type: ignore[no-untyped-def]
+    def get_queryset(self) -> QuerySet[models.Notice]:
         rows = super().get_queryset()
         return rows.prefetch_related("tries", "deliveries") if self.action == "retrieve" else rows

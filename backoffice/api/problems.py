@@ -68,7 +68,7 @@ def problem(status: int, code: str, detail: str, problems: tuple[Problem, ...] =
         "status": status,
         "detail": detail,
         "errors": [{"row": row or None, "field": field or None, "reason": reason} for row, field, reason in problems],
-        "reference": str(structlog.contextvars.get_contextvars().get("request_id") or uuid.uuid4()),
+        "reference": str(structlog.contextvars.get_contextvars().get("request_id") or uuid.uuid4())[:64],
     }
 
 

@@ -25,7 +25,7 @@ class ProblemDocument(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="What happened and what to do")
-    errors = ProblemLine(many=True)
+    errors = ProblemLine(many=True)  # type: ignore[assignment]  # a field, not the property
     reference = serializers.CharField(help_text="Tell us this one; our log has it too")
 
 

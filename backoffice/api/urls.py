@@ -1,10 +1,13 @@
 """Every address under /api/. The names (`api:calls-list`, `api:calls-detail`, …) stay as they are from here on."""
 
+from typing import Any
+
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
+from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts import api as accounts
 from backoffice.api import problems
@@ -20,8 +23,7 @@ class Router(DefaultRouter):
     include_format_suffixes = False
 
 
-router = Router()
-for name, rows in {
+ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "clients": accounts.Clients,
     "accounts": accounts.Accounts,
     "positions": guarded(accounts.Positions),
@@ -36,7 +38,9 @@ for name, rows in {
     "events": margin.Events,
     "plans": margin.Plans,
     "notices": notifications.Notices,
-}.items():
+}
+router = Router()
+for name, rows in ADDRESSES.items():
     router.register(name, rows, basename=name)
 
 public = {"authentication_classes": [], "permission_classes": [AllowAny]}

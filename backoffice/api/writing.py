@@ -1,7 +1,7 @@
 """A room's POST, guarded by the hall: only for the key's own sources, and once per Idempotency-Key."""
 
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,12 +10,20 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from backoffice import idempotency, keys
 
 
-def guarded(rows: type[ReadOnlyModelViewSet[Any]]) -> type[ReadOnlyModelViewSet[Any]]:
+class Writes(Protocol):
+    """A room's viewset that takes batches."""
+
+    write_scope: str
+
+    def create(self, request: Request) -> Response: ...
+
+
+def guarded(rows: type[Writes]) -> type[ReadOnlyModelViewSet[Any]]:
     """The same viewset; its `create` runs in one transaction with the reply that is kept for repeats."""
 
     @wraps(rows.create)
     def create(view: Any, request: Request) -> Response:
-        keys.require_sources(request.auth, view.write_scope, request.data)
-        return idempotency.once(request, lambda: rows.create(view, request))  # type: ignore[attr-defined]
+        keys.require_sources(keys.of(request), view.write_scope, request.data)
+        return idempotency.once(request, lambda: rows.create(view, request))
 
     return type(rows.__name__, (rows,), {"create": create, "__doc__": rows.__doc__, "__module__": rows.__module__})
