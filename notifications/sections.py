@@ -164,7 +164,7 @@ def _lot(held: Holding) -> ways.Lot | None:
 
 def _told(case: Case, trade: ways.Trade) -> Mapping[str, str]:
     value = _rounded(trade.value, case.minor, ROUND_HALF_EVEN)
-    return {"units": wording.number(trade.units), "name": trade.name, "value": money(case, value)}
+    return {"units": wording.number(trade.units), "name": wording.isolated(trade.name), "value": money(case, value)}
 
 
 def _conditions(case: Case, demand: Demand, found: ways.Ways) -> tuple[str, ...]:
@@ -243,19 +243,24 @@ def positions(case: Case) -> Section:
     return Section(
         title=_("Your positions (value and required in %(currency)s)") % {"currency": case.currency},
         sentences=(omitted,) if left_out > 0 else (),
-        header=(_("Instrument"), _("Quantity"), _("Price"), _("Value"), _("Required")),
-        table=tuple(_position(case, held) for held in ranked[:MOST_POSITIONS]),
+        header=(_("Holding"), _("Value"), _("Required")),
+        table=tuple(
+            (_held(held), _cell(case, held.value, ROUND_HALF_EVEN), _cell(case, held.requirement, ROUND_CEILING))
+            for held in ranked[:MOST_POSITIONS]
+        ),
     )
 
 
-def _position(case: Case, held: Holding) -> tuple[str, ...]:
-    return (
-        held.name,
-        wording.number(held.quantity, 2 if held.is_cash else 0),
-        "—" if held.price is None else wording.money(held.price, held.currency, 2),
-        _cell(case, held.value, ROUND_HALF_EVEN),
-        _cell(case, held.requirement, ROUND_CEILING),
-    )
+def _held(held: Holding) -> str:
+    quantity = wording.number(held.quantity, 2 if held.is_cash else 0)
+    if held.price is None:
+        return f"{wording.isolated(held.name)}: {quantity}"
+    return _traded(held.name, quantity, wording.money(held.price, held.currency))
+
+
+def _traded(name: str, quantity: str, price: str) -> str:
+    words = {"name": wording.isolated(name), "quantity": quantity, "price": price}
+    return _("%(name)s: %(quantity)s at %(price)s") % words
 
 
 def _cell(case: Case, value: Decimal | None, rounding: str) -> str:
@@ -269,12 +274,10 @@ def _rounded(value: Decimal, places: int, rounding: str) -> Decimal:
 def sold(case: Case) -> Section:
     return Section(
         title=_("What was closed"),
-        header=(_("Instrument"), _("Quantity"), _("Price"), _("Fee")),
+        header=(_("Bought (+) or sold (−)"), _("Fee")),
         table=tuple(
             (
-                sale.name,
-                wording.number(sale.quantity),
-                wording.money(sale.price, sale.currency),
+                _traded(sale.name, wording.number(sale.quantity), wording.money(sale.price, sale.currency)),
                 wording.money(sale.fee, sale.currency),
             )
             for sale in case.sales

@@ -3,6 +3,7 @@
 Nothing is rounded away: an amount has at least its currency's decimals, and more where it needs them.
 """
 
+import unicodedata
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -25,8 +26,14 @@ def number(value: Decimal, at_least: int = 0) -> str:
 
 
 def percent(rate: Decimal) -> str:
-    """`0.3` → `30 %`."""
-    return f"{separated((rate * 100).normalize())} %"
+    """`0.3` → `30 %`, not broken across lines."""
+    return f"{separated((rate * 100).normalize())}\u00a0%"
+
+
+def isolated(name: str) -> str:
+    """A name inside a sentence: one written from right to left must not turn the figures beside it."""
+    is_turning = any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in name)
+    return f"\u2068{name}\u2069" if is_turning else name
 
 
 def day(at: datetime) -> str:

@@ -28,12 +28,12 @@ def issued(
     return MarginCall.objects.get(pk=outcome[0].call_id)
 
 
-def swept_house(*, quantity: str = "100", borrowed: str = "3600", price: str = "50", **options: Any) -> Account:
+def swept_house(*, quantity: str = "100", borrowed: str = "3600", price: str = "50", name: str = "XYZ") -> Account:
     """An account long XYZ under the reg_t policy of `tests.margin.world`, and one sweep: by default called for 100."""
     if not MarginCall.objects.exists():
         rows.policy("us_margin", world.securities())
-    xyz = rows.equity("XYZ")
-    owner = world.long_account(quantity, borrowed, xyz, **options)
+    xyz = rows.equity("XYZ", name=name)
+    owner = world.long_account(quantity, borrowed, xyz)
     world.quote(xyz, price, MONDAY)
     sweep.run("securities", at=MONDAY)
     return owner
