@@ -77,9 +77,12 @@ class House:
         with step("Granting the application role its rights"), database.connected(self.access.owner_url) as connection:
             grants.grant(connection, application_role=self.access.application_role)
         self._write_environment()
-        if self.is_demo and not self._ask("SELECT EXISTS (SELECT 1 FROM accounts_client)"):
+        is_new = self.is_demo and not self._ask("SELECT EXISTS (SELECT 1 FROM accounts_client)")
+        if is_new:
             self._load_demo()
         self._finish(kernels, "Warming the calculation kernels")
+        if is_new:  # beat sweeps securities every 15 minutes; a newcomer need not wait for the first
+            self._finish(self._manage("sweep", "securities", owner=False), "Sweeping the securities accounts")
         self._open_processes()
         self._wait_until_ready()
 

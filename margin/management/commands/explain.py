@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentParser
 from datetime import datetime
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2, ensure_ascii=False))
         else:
-            Console(file=self.stdout, width=120).print(branch(found))
+            Console(file=cast(IO[str], self.stdout), width=120).print(branch(found))
 
 
 def branch(found: dict[str, Any]) -> Tree:

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 from datetime import datetime
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -34,4 +34,4 @@ class Command(BaseCommand):
         for name, count in sorted(done.counts.items()):
             if name not in ("evaluated", "unpriced"):
                 table.add_row(name, f"{count:,}")
-        Console(file=self.stdout).print(table)
+        Console(file=cast(IO[str], self.stdout)).print(table)
