@@ -132,7 +132,7 @@ def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
     if regime.methodology not in found:
         raise ValueError(f"{regime.regime}.methodology: {regime.methodology!r} is not one of {', '.join(found)}")
     module = found[regime.methodology]
-    return columns.RegimeRule(
+    rule = columns.RegimeRule(
         regime=regime.regime,
         methodology=regime.methodology,
         measure=regime.measure,
@@ -145,6 +145,8 @@ def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
         restore_rate=regime.restore_rate,
         severe_rate=regime.severe_rate,
     )
+    methodologies.check(rule)  # now, not in the first sweep: a rule that cannot be computed would stop every account
+    return rule
 
 
 def read(version: PolicyVersion) -> Reading:

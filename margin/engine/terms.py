@@ -1,5 +1,6 @@
 """Terms from JSON, strictly: every key known, none missing, every type right, numbers as strings or integers."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
@@ -7,6 +8,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def read(kind: type[T], document: Any, where: str = "") -> T:
@@ -75,6 +77,8 @@ def _decimal(value: Any, where: str) -> Decimal:
         raise ValueError(f"{where}: {value!r} is not a number") from None
     if not number.is_finite():
         raise ValueError(f"{where}: {value!r} is not a finite number")
+    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):  # Decimal also reads "1_000", " 1 ", "1e3", "٣"
+        raise ValueError(f"{where}: {value!r} is not a plain number; write it like 0.25")
     return number
 
 
