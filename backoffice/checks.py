@@ -1,6 +1,6 @@
 """System checks: what the house refuses to run with. `manage.py check --deploy --database default` runs them all.
 
-Errors of production (E001 … E008) also stop the web server at once: `backoffice.wsgi` calls `refuse_unsafe`.
+Errors of production (E001 … E009) also stop the web server at once: `backoffice.wsgi` calls `refuse_unsafe`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ def production_is_safe(**kwargs: Any) -> list[checks.CheckMessage]:
     """What needs no database. Outside production everything passes."""
     if settings.ENVIRONMENT != "production":
         return []
-    found = []
+    found: list[checks.CheckMessage] = []
     if settings.SECRET_KEY == settings.DEMO_SECRET_KEY:
         found.append(
             _error("E001", "SECRET_KEY is the demonstration's, known to all.", "Set a long random SECRET_KEY.")
@@ -52,19 +52,15 @@ def production_is_safe(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(checks.Tags.database)
 def the_application_role_is_humble(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """E005: a superuser passes every bolt. W001: the owner can take the bolts off (one-role mode)."""
+    """E005: a superuser passes every bolt. W001: one role runs and owns all, so it can take the bolts off."""
     found: list[checks.CheckMessage] = []
     for alias in databases or ():
-        with connections[alias].cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_tables WHERE tablename = 'margin_event' AND tableowner = current_user"
-            )
-            owns_the_history = bool(cursor.fetchone()[0])
         standing = grants.standing(connections[alias])
+        has_two_roles = grants.role_exists(connections[alias], settings.DATABASE_APPLICATION_ROLE)
         if standing.is_superuser:
             hint = "Connect as a role of its own; docs/operations.md makes margin_owner and margin_app."
             found.append(_error("E005", f"The database role {standing.role!r} is a superuser.", hint))
-        elif owns_the_history:
+        elif _owns_the_history(alias) and not has_two_roles:
             text = f"One-role mode: {standing.role!r} runs the processes and owns the tables."
             hint = "Run migrations as an owner role and set DATABASE_URL to an application role (docs/operations.md)."
             found.append(checks.Warning(text, hint=hint, id="margin.W001"))
@@ -77,11 +73,27 @@ def refuse_unsafe() -> None:
         return
     found = the_database_is_postgresql() + production_is_safe()
     with suppress(OperationalError):  # a database that is away for a moment is /readyz's matter
-        found += the_application_role_is_humble(databases=["default"])
+        found += the_application_role_is_humble(databases=["default"]) + the_server_is_not_the_owner()
     connections.close_all()  # gunicorn forks after this: a connection must not be shared
     errors = [message for message in found if message.is_serious()]
     if errors:
         raise ImproperlyConfigured("Margin Desk refuses to start. " + _sentences(errors))
+
+
+def the_server_is_not_the_owner() -> list[checks.CheckMessage]:
+    """E009: the application role exists, yet this process connects as the owner. Commands such as migrate may."""
+    if not _owns_the_history("default") or not grants.role_exists(
+        connections["default"], settings.DATABASE_APPLICATION_ROLE
+    ):
+        return []
+    hint = f"Set DATABASE_URL to the role {settings.DATABASE_APPLICATION_ROLE!r}."
+    return [_error("E009", "The web server connects as the role that owns the tables.", hint)]
+
+
+def _owns_the_history(alias: str) -> bool:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE tablename = 'margin_event' AND tableowner = current_user")
+        return bool(cursor.fetchone()[0])
 
 
 def _sentences(messages: Iterable[checks.CheckMessage]) -> str:

@@ -1,5 +1,6 @@
 """Settings, read from the environment (and `.env`). `.env.example` explains every variable."""
 
+import warnings
 from pathlib import Path
 
 import dj_database_url
@@ -127,6 +128,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- logs: one line an event, JSON in production ------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_STAMPS: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -136,15 +144,7 @@ LOGGING = {
             "processor": structlog.processors.JSONRenderer()
             if IN_PRODUCTION
             else structlog.dev.ConsoleRenderer(colors=False),
-            "foreign_pre_chain": (
-                LOG_STAMPS := [
-                    structlog.contextvars.merge_contextvars,
-                    structlog.stdlib.add_logger_name,
-                    structlog.stdlib.add_log_level,
-                    structlog.processors.TimeStamper(fmt="iso", utc=True),
-                    structlog.processors.format_exc_info,
-                ]
-            ),
+            "foreign_pre_chain": LOG_STAMPS,
         }
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
@@ -186,6 +186,8 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = ENVIRONMENT == "demo"
+if WHITENOISE_USE_FINDERS:  # files are served from where they lie; nobody misses the collected copy
+    warnings.filterwarnings("ignore", message="No directory at: ")
 
 # --- Celery: the clock, retry and isolation; the truth is in PostgreSQL ------------------------------
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="redis://127.0.0.1:6379/0")
@@ -265,7 +267,7 @@ FIRM_HOURS = env.str("FIRM_HOURS", default="Monday to Friday, 08:00 to 18:00 New
 SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_MINUTES", default=30) * 60
 SESSION_LONGEST_SECONDS = SESSION_COOKIE_AGE
 AXES_LOCKOUT_TEMPLATE = "desk/locked.html"
-from backoffice.navigation import UNFOLD  # noqa: E402, F401 - the admin's look and sidebar
+from backoffice.navigation import UNFOLD  # noqa: E402, F401, I001 - the admin's look and sidebar
 
 # --- change history of reference data (call history is margin.Event, not this) -------------------------
 import pghistory  # noqa: E402 - needs nothing above; kept beside what it configures

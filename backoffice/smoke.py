@@ -40,9 +40,9 @@ def wait(*, url: str, mails: Path, logs: Path, tend: Callable[[], None], verify:
     verification = tail(logs / "verify_history.log")
     if verdict:
         raise Refusal(f"verify_history found the history broken.\n{verification}")
-    number, account, regime, state, amount, currency, issued_at = f"MC-{1000 + call[0]}", *call[1:]
-    amount_called = f"{currency} {amount:,.2f}"
-    say(f"\nCall:    {number}, account {account}, {regime}: {amount_called}, {state}, issued {issued_at:%H:%M:%S %Z}")
+    key, account, regime, state, amount, currency, issued_at = call
+    called = f"{regime}: {currency} {amount:,.2f}, {state}, issued {issued_at:%H:%M:%S %Z}"
+    say(f"\nCall:    MC-{1000 + key}, account {account}, {called}")
     say(f"Mail:    {mail}")
     say(f"History: {verification.splitlines()[-1]}\n")
 

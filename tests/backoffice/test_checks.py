@@ -46,7 +46,6 @@ def test_a_careful_production_passes(production):
         ("DEBUG", True, "margin.E002"),
         ("ALLOWED_HOSTS", ["*"], "margin.E003"),
         ("ALLOWED_HOSTS", [], "margin.E003"),
-        ("DATABASES", {"default": {"ENGINE": "django.db.backends.sqlite3"}}, "margin.E004"),
         ("ANYMAIL", {}, "margin.E006"),
         ("SITE_URL", "http://desk.broker.example", "margin.E007"),
         ("CELERY_BROKER_URL", "redis://broker.broker.example:6379/0", "margin.E008"),
@@ -56,6 +55,11 @@ def test_a_careful_production_passes(production):
 def test_production_refuses(production, name, value, expected):
     setattr(production, name, value)
     assert ids() == [expected]
+
+
+def test_another_database_engine_is_refused_everywhere(settings, monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
+    assert [message.id for message in checks.the_database_is_postgresql()] == ["margin.E004"]
 
 
 @pytest.mark.parametrize(
@@ -78,13 +82,21 @@ def test_the_demonstration_is_not_held_to_production_values(settings):
     assert ids() == []
 
 
-def test_the_owner_of_the_tables_is_warned_about(committed_db):
+def test_one_role_for_everything_is_warned_about(committed_db, settings):
+    settings.DATABASE_APPLICATION_ROLE = "no_such_role"
     found = checks.the_application_role_is_humble(databases=["default"])
     assert [message.id for message in found] == ["margin.W001"]
+    assert checks.the_server_is_not_the_owner() == []
+
+
+def test_a_web_server_must_not_connect_as_the_owner_beside_an_application_role(committed_db, as_application):
+    assert checks.the_application_role_is_humble(databases=["default"]) == []  # migrate runs as the owner
+    assert [message.id for message in checks.the_server_is_not_the_owner()] == ["margin.E009"]
 
 
 def test_the_application_role_is_humble(django_as_application):
     assert checks.the_application_role_is_humble(databases=["default"]) == []
+    assert checks.the_server_is_not_the_owner() == []
 
 
 def test_a_superuser_is_refused(committed_db, superuser, settings):
