@@ -85,7 +85,7 @@ def check(one: Incoming, instrument: Instrument, *, at: datetime) -> None:
 def latest(instruments: Iterable[Instrument], *, days: Iterable[date]) -> dict[tuple[str, date], Decimal]:
     """The close that counts of each of these instruments on each of these days."""
     found = Close.objects.filter(instrument__in=list(instruments), on__in=list(days)).select_related("instrument")
-    newest = found.order_by("instrument", "on", "-id").distinct("instrument", "on")
+    newest = found.order_by("instrument_id", "on", "-id").distinct("instrument_id", "on")
     return {(close.instrument.code, close.on): close.price for close in newest}
 
 

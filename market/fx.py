@@ -12,7 +12,8 @@ from market import guard, strict
 from market.models import FxRate
 from market.strict import Column, Control, File, Problems, column
 
-LARGEST_MOVE_RATE = Decimal("0.2")
+# A tenth is more than a major currency moves in a day, and less than EUR/USD sent upside down.
+LARGEST_MOVE_RATE = Decimal("0.1")
 LARGEST_BATCH = 20_000
 DIGITS, PLACES = 24, 12
 COLUMNS: dict[str, Column] = {
@@ -56,7 +57,7 @@ def record(batch: Sequence[Incoming], *, at: datetime, confirmed: bool = False) 
     """Append rates, all or nothing; the same rate again changes nothing. `at` is now.
 
     Raises strict.Refused with places in the batch from 1: not positive, from the future, contradicting what its source
-    said before, or more than 20 % away from the last rate (a slip, or the pair upside down) unless `confirmed`.
+    said before, or more than 10 % away from the last rate (a slip, or the pair upside down) unless `confirmed`.
     """
     if len(batch) > LARGEST_BATCH:
         raise ValueError(f"{len(batch)} rates are more than {LARGEST_BATCH} at once; send smaller batches")

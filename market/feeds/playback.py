@@ -47,26 +47,28 @@ class Recording:
 
 
 def read(file: Path, *, first: date | None = None, last: date | None = None, source: str = SOURCE) -> Recording:
-    """Read a recording whole; `first` and `last` limit the UTC days of the ticks.
+    """Read a recording whole, or its days from `first` to `last` (UTC's, or the trading days of daily bars).
 
     Raises strict.Refused with the file's rows, or CalendarUnknown for days beyond the instruments' calendars.
     """
+
+    def chosen(rows: Sequence[Row], day: Callable[[Row], date]) -> list[Row]:
+        return [row for row in rows if (first or date.min) <= day(row) <= (last or date.max)]
+
     header = _header(file)
     if "date" in header:
-        found = _daily(strict.table(file, DAILY, key=("symbol", "date")), source)
+        rows = strict.table(file, DAILY, key=("symbol", "date"))
+        found, unknown = _daily(chosen(rows, lambda row: row.values["date"]), source)
     elif "at_utc" in header:
-        found = _by_minute(strict.table(file, BY_MINUTE, key=("symbol", "at_utc")), source)
+        rows = strict.table(file, BY_MINUTE, key=("symbol", "at_utc"))
+        found, unknown = _by_minute(chosen(rows, lambda row: row.values["at_utc"].date()), source)
     elif "as_of" in header:
         rows = strict.table(file, quotes.COLUMNS, key=("instrument", "as_of", "source"))
-        found = [Incoming(**row.values) for row in rows], Counter()
+        kept = chosen(rows, lambda row: row.values["as_of"].date())
+        found, unknown = [Incoming(**row.values) for row in kept], Counter()
     else:
         raise strict.refuse("", "the header has none of date (daily bars), at_utc (minute bars) or as_of (quotes)")
-    chosen = (
-        quote
-        for quote in found[0]
-        if (first is None or quote.as_of.date() >= first) and (last is None or quote.as_of.date() <= last)
-    )
-    return Recording(list(ticks(chosen)), found[1])
+    return Recording(list(ticks(found)), unknown)
 
 
 def ticks(batch: Iterable[Incoming]) -> Iterator[Tick]:

@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         loading.add_arguments(parser, total_of="value")
-        parser.add_argument("--confirmed", action="store_true", help="moves of more than 20 % are right")
+        parser.add_argument("--confirmed", action="store_true", help="moves of more than 10 % are right")
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
         with loading.loading(file):
