@@ -128,3 +128,11 @@ def test_the_web_server_does_not_start_in_production_with_the_demonstration_key(
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert "margin.E001" in ended.stderr.splitlines()[-1]
+
+
+def test_every_setting_read_from_the_environment_is_explained_in_the_example():
+    import re
+
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / "backoffice" / "settings.py").read_text()))
+    explained = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.M))
+    assert read - explained == {"PROCESS_NAME"}, "PROCESS_NAME is set by bin/start for each process"
