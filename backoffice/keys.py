@@ -23,6 +23,7 @@ from backoffice.models import ApiKey
 from market.strict import Problem, Refused
 
 SCOPES = ("read", "quotes:write", "positions:write", "fills:write", "cash:write")
+SOURCED = ("quotes:write", "fills:write", "cash:write")  # their rows name a source, and a key may be for one alone
 SCOPE = re.compile(r"([a-z]+(?::write)?)(?::([A-Za-z0-9._-]{1,32}))?")
 KEY = re.compile(r"mdk_([0-9a-f]{10})_([0-9a-f]{64})")
 LONGEST_LIFE = timedelta(days=366)
@@ -68,7 +69,7 @@ def issue(
         raise BadKeyRequest(f"name at least one scope: {', '.join(SCOPES)}")
     for scope in wanted:
         match = SCOPE.fullmatch(scope)
-        if match is None or match[1] not in SCOPES or (match[1] == "read" and match[2]):
+        if match is None or match[1] not in SCOPES or (match[2] and match[1] not in SOURCED):
             raise BadKeyRequest(
                 f"{scope!r} is no scope; use {', '.join(SCOPES)}, or quotes:write:SOURCE for one source"
             )

@@ -39,7 +39,7 @@ def url(name: str, key: object = "") -> str:
 
 
 def member(role: str, *, staff: bool = True) -> User:
-    user = User.objects.create_user(f"api.{role.lower()}", password="a long enough pass phrase", is_staff=staff)
+    user = User.objects.create_user(f"api.{role.lower()}", is_staff=staff)
     if role:
         user.groups.add(Group.objects.get(name=role))
     return user

@@ -1,8 +1,11 @@
 """The addresses and their names are a promise: other programs are written against them."""
 
+from pathlib import Path
+
 import pytest
 from django.urls import reverse
 
+from backoffice import keys
 from tests.api.house import LISTS
 
 
@@ -21,3 +24,8 @@ def test_the_documents_have_stable_names():
         "/api/docs",
         "/api/v1/",
     ]
+
+
+def test_the_page_about_the_api_names_every_list_and_every_scope():
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    assert [name for name in (*LISTS, *keys.SCOPES) if name not in page] == []

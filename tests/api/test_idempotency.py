@@ -12,6 +12,7 @@ from accounts.models import CashMovement
 from backoffice import idempotency, tasks
 from backoffice.models import IdempotentReply
 from tests.api import house
+from tests.margin import rows
 
 
 def send(client, once="k-1", **fields):
@@ -167,3 +168,13 @@ def test_killed_connections_lose_nothing_and_double_nothing(committed_db, superu
     assert any(status == 503 for statuses in seen for status in statuses)
     assert CashMovement.objects.filter(external_reference__startswith="KILL-").count() == 24
     assert IdempotentReply.objects.filter(key__startswith="KILL-").count() == 24
+
+
+def test_the_application_role_may_do_all_of_this(django_as_application):
+    for make, code in ((rows.account, "A-1001"), (rows.cash, "USD"), (rows.equity, "AIG")):
+        make(code)
+    writer = house.bearer(house.key(*house.SCOPE_OF.values())[1])
+    for name in ("fills", "cash-movements", "quotes", "positions"):
+        response = house.post(writer, name, {"rows": [house.GOOD[name]()]}, once=name)
+        assert response.status_code == 201, response.content
+    assert house.post(writer, "fills", {"rows": [house.fill()]}, once="fills")["Idempotent-Replayed"] == "true"

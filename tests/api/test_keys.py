@@ -23,7 +23,17 @@ def test_the_database_does_not_hold_what_opens_the_house():
 
 
 @pytest.mark.parametrize(
-    "scopes", [[], ["admin"], ["write"], ["READ"], ["read:oms"], ["quotes:write:"], ["quotes:write:a b"]]
+    "scopes",
+    [
+        [],
+        ["admin"],
+        ["write"],
+        ["READ"],
+        ["read:oms"],
+        ["positions:write:oms"],
+        ["quotes:write:"],
+        ["quotes:write:a b"],
+    ],
 )
 def test_a_scope_that_is_none_is_refused(scopes):
     with pytest.raises(keys.BadKeyRequest):
