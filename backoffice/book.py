@@ -1,6 +1,7 @@
 """An account on one page: what it holds, what it is worth, what is required and why, its calls and its history."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -90,7 +91,7 @@ def explain(request: HttpRequest, code: str) -> HttpResponse:
     tree: dict[str, Any] = {}
     if not problem:
         try:
-            tree = assessments.explain(account, at=at)
+            tree = assessments.explain(account, at=at, known_at=at if asked else None)
         except (ValueError, LookupError) as error:
             problem = str(error)
     context = {
@@ -100,10 +101,58 @@ def explain(request: HttpRequest, code: str) -> HttpResponse:
         "asked": asked,
         "at": at,
         "problem": problem,
+        "regimes": [regime_page(regime, tree["currency"]) for regime in tree.get("regimes", [])],
+        "unpriced": tree.get("unpriced", []),
+        "policy": tree.get("policy", ""),
         "tree": branches(tree),
         "back": reverse("admin:accounts_account_change", args=(account.pk,)),
     }
     return TemplateResponse(request, "desk/explain.html", context)
+
+
+def regime_page(regime: dict[str, Any], currency: str) -> dict[str, Any]:
+    """One regime of an explanation in the desk's figures, every charge as a sentence."""
+    if "equity" not in regime:
+        return {"name": regime["regime"], "status": regime["status"], "unpriced": regime.get("unpriced", [])}
+    rounded = regime["rounding"]
+    levels = {"equity": rounded["equity"], "requirement": rounded["requirement"], "deficit": rounded["deficit"]}
+    return {
+        "name": regime["regime"],
+        "status": regime["status"],
+        "figures": [(name, figures.amount(value, currency)) for name, value in levels.items()],
+        "called": figures.amount(rounded["amount"], currency),
+        "levels": [(name, figures.amount(value, currency)) for name, value in regime["levels"].items()],
+        "rounding": rounded["sentence"],
+        "charges": Table(
+            "Charges: their sum is the requirement",
+            ("on", "why", "rule", "exact amount"),
+            [
+                (charge["code"] or "the account", charge["sentence"], charge["law"], exact(charge["amount"], currency))
+                for charge in regime["requirement"]["charges"]
+            ],
+            empty="Nothing is charged.",
+        ),
+        "equity": Table(
+            "Equity: what it is made of",
+            ("what", "quantity", "price", "part", "exact amount"),
+            [
+                (
+                    part["code"],
+                    figures.quantity(Decimal(part["quantity"])),
+                    figures.price(Decimal(part["price"]), part["currency"]),
+                    part["part"].replace("_", " "),
+                    exact(part["amount"], currency),
+                )
+                for part in regime["equity"]["parts"]
+            ],
+            empty="The account holds nothing.",
+        ),
+    }
+
+
+def exact(amount: str, currency: str) -> Any:
+    """An amount with all its digits: rounding comes after the sum."""
+    return figures.price(Decimal(amount), currency)
 
 
 def moment(asked: str) -> tuple[datetime, str]:

@@ -39,9 +39,7 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
         column("standing", standing),
         at_column("effective_at", "effective"),
         "published_by",
-        at_column("published_at", "published"),
         "approved_by",
-        at_column("approved_at", "approved"),
         "note",
     )
     list_filter = ("policy__code", ("approved_at", admin.EmptyFieldListFilter))

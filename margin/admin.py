@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from margin import rows
+from margin import actors, rows
 from margin.models import Alarm, Assessment, Event, Measure, Policy, PolicyVersion, Receivable, Shard, Sweep, Warning
 from market import figures
 from market.faces import ReadOnlyAdmin, Table, at_column, column, link
@@ -37,7 +37,7 @@ def counted(counts: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Counts by name, as rows; counts within counts as "a: b"."""
     found: list[tuple[Any, ...]] = []
     for name, count in sorted(counts.items()):
-        words = str(name).replace("_", " ")
+        words = str(name).replace(".", " ").replace("_", " ")
         if isinstance(count, dict):
             found += [(f"{words}: {inner}", number) for inner, number in counted(count)]
         else:
@@ -113,7 +113,7 @@ class AssessmentAdmin(ReadOnlyAdmin):
         at_column("at", "assessed"),
         column("account_of", lambda row: row.account.code, description="account", ordering="account__code"),
         column("status", lambda row: figures.badge(row.status, look=STATUS_LOOKS[row.status]), ordering="status"),
-        column("why", lambda row: "; ".join(str(reason) for reason in row.reasons[:3])),
+        column("why", lambda row: "; ".join(row.reasons[:3]) or figures.missing("it was priced")),
         column("worst", worst, description="regime with the least cover"),
         "policy_version",
     )
@@ -205,7 +205,7 @@ class WarningAdmin(ReadOnlyAdmin):
 
 def actor(event: Event) -> str:
     body = rows.read(event)
-    return f"{body['actor']} ({body['role']})" if body.get("role") else str(body["actor"])
+    return f"{body['actor']} ({body['role']})" if body.get("role") != actors.SYSTEM else str(body["actor"])
 
 
 @admin.register(Event)
