@@ -28,10 +28,16 @@ class Quotes(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """All accounts are assessed, and the clients concerned are told."""
+    """All accounts are assessed."""
 
     at: datetime
     kind: str
+
+
+class Tell(NamedTuple):
+    """Clients are told what happened since they were told last."""
+
+    at: datetime
 
 
 class Confirm(NamedTuple):
@@ -103,18 +109,9 @@ class Execute(NamedTuple):
 
 
 Act = (
-    Quotes
-    | Sweep
-    | Confirm
-    | Deposit
-    | Trade
-    | EnterWriteOff
-    | ApproveActions
-    | Escalate
-    | Propose
-    | Approve
-    | Execute
-)
+    Quotes | Sweep | Tell | Confirm | Deposit | Trade | EnterWriteOff | ApproveActions
+    | Escalate | Propose | Approve | Execute
+)  # fmt: skip
 
 
 class Holder(NamedTuple):

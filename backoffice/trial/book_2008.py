@@ -149,6 +149,10 @@ def timeline(folder: Path) -> tuple[list[Act], dict[tuple[str, date], Decimal]]:
         batch = [Incoming(bar.instrument, SOURCE, close, bar.close) for bar in found if bar.begins == str(on)]
         if not batch:
             raise TrialError(f"{bars.DAILY} lacks the session of {on}")
-        told += [acts.Quotes(close, batch), acts.Sweep(close + SWEEP_AFTER, "securities")]
+        told += [
+            acts.Quotes(close, batch),
+            acts.Sweep(close + SWEEP_AFTER, "securities"),
+            acts.Tell(close + SWEEP_AFTER),
+        ]
     opens = {(bar.instrument, date.fromisoformat(bar.begins)): bar.open for bar in found}
     return [*told, *CONFIRMED, *SCRIPT], opens

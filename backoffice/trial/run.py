@@ -41,6 +41,9 @@ def carry_out(act: Act, stage: Stage) -> None:
             _quote(act)
         case acts.Sweep():
             _sweep(act)
+        case acts.Tell():
+            notices.prepare(at=act.at)
+            notices.send(at=act.at, limit=500)
         case acts.Confirm():
             held = HeldQuote.objects.get(instrument__code=act.instrument, state=HeldQuote.State.HELD)
             quotes.confirm(held, at=act.at, person=stage.staff.users["operations"])
@@ -85,13 +88,9 @@ def _quote(act: acts.Quotes) -> None:
 
 
 def _sweep(act: acts.Sweep) -> None:
-    """Sweep, and tell the clients if anything happened."""
     done = sweep.run(act.kind, at=act.at)
     if done is None or done.state != done.State.COMPLETE:
         raise house.TrialError(f"the {act.kind} sweep of {act.at} is not complete: {done and done.counts}")
-    if set(done.counts) - {"evaluated", "unpriced"}:
-        notices.prepare(at=act.at)
-        notices.send(at=act.at, limit=500)
 
 
 def _trade(act: acts.Trade, stage: Stage) -> None:
@@ -151,8 +150,6 @@ def _execute(at: datetime, stage: Stage) -> None:
                 at=at,
                 actor=stage.staff.actors["operations"],
             )
-    notices.prepare(at=at)
-    notices.send(at=at, limit=500)
 
 
 def found(book: Book, opens: Mapping[tuple[str, date], Decimal] | None = None) -> Stage:
