@@ -120,23 +120,33 @@ def parse(document: Any, *, code: str = "policy", version_id: int = 0) -> Readin
     """Read a policy's terms strictly. Raises BadTerms naming the key and what is wrong with it."""
     try:
         stated = terms.read(PolicyTerms, document)
-        clocks = {regime.regime: due.Rule.from_json(regime.clock) for regime in stated.regimes}
+        clocks = {regime.regime: _clock(regime) for regime in stated.regimes}
         rules = tuple(_engine_rule(regime) for regime in stated.regimes)
     except ValueError as error:
         raise BadTerms(f"{code}: {error}") from None
     return Reading(version_id, stated, columns.Policy(code, rules), clocks)
 
 
+def _clock(regime: RegimeTerms) -> due.Rule:
+    try:
+        return due.Rule.from_json(regime.clock)
+    except ValueError as error:
+        raise ValueError(f"{regime.regime}.clock: {error}") from None
+
+
 def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
     found = {module.CODE: module for module in methodologies.METHODOLOGIES}
     if regime.methodology not in found:
         raise ValueError(f"{regime.regime}.methodology: {regime.methodology!r} is not one of {', '.join(found)}")
-    module = found[regime.methodology]
+    try:
+        stated = found[regime.methodology].Terms.from_json(regime.terms)
+    except ValueError as error:
+        raise ValueError(f"{regime.regime}.terms: {error}") from None
     rule = columns.RegimeRule(
         regime=regime.regime,
         methodology=regime.methodology,
         measure=regime.measure,
-        terms=module.Terms.from_json(regime.terms),
+        terms=stated,
         kinds=regime.kinds,
         at_or_beyond=regime.at_or_beyond,
         de_minimis=regime.de_minimis,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
 
 
 class Words(StrEnum):
@@ -13,10 +12,6 @@ class Words(StrEnum):
     @classmethod
     def choices(cls) -> list[tuple[str, str]]:
         return [(word.value, word.value.replace("_", " ")) for word in cls]
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        return cls(text)
 
 
 class Regime(Words):
@@ -69,11 +64,6 @@ TRANSITIONS: dict[State | None, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 OPEN_STATES: tuple[State, ...] = (State.ISSUED, State.ESCALATED)
-
-
-def is_legal(before: State | None, after: State) -> bool:
-    """True where a call may go from `before` (None: no call yet) to `after`, or stay open as it is."""
-    return after in TRANSITIONS[before] or (after == before and after in OPEN_STATES)
 
 
 # --- what to do about one regime of one account ----------------------------------------------------------

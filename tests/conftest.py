@@ -132,7 +132,12 @@ def server() -> Iterator[Server]:
 def django_db_modify_db_settings(server: Server) -> None:
     """Point Django at the server under test. Changed in place: the connections of all threads share the settings."""
     found = dj_database_url.parse(server.owner_url)
-    kept = {"OPTIONS": settings.DATABASES["default"]["OPTIONS"], "NAME": f"margin_desk_{os.getpid()}"}
+    options = settings.DATABASES["default"]["OPTIONS"]
+    # A test may think longer inside its transaction than a process of the house ever does.
+    patient = options["options"].replace(
+        "idle_in_transaction_session_timeout=15s", "idle_in_transaction_session_timeout=5min"
+    )
+    kept = {"OPTIONS": {**options, "options": patient}, "NAME": f"margin_desk_{os.getpid()}"}
     settings.DATABASES["default"].update({**found, **kept, "CONN_MAX_AGE": 0})
     if server.application_url:
         settings.DATABASE_APPLICATION_ROLE = psycopg2.extensions.parse_dsn(server.application_url)["user"]
