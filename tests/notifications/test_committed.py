@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 import psycopg2
 import pytest
+from django.core.management import call_command
 from django.db import connections, transaction
 
 from margin import calls
 from margin.models import Event, MarginCall
-from notifications import notices
+from notifications import notices, tasks
 from notifications.models import Attempt, Delivery, Horizon, Notice
 from tests.margin import rows as margin_rows
 from tests.notifications import rows
@@ -167,3 +168,14 @@ def test_four_senders_at_once_send_each_notice_once(django_as_application, mail_
     for child in children:
         child.join(60)
     assert len(mail_server.received) == len({received.message_id for received in mail_server.received}) == 20
+
+
+def test_the_command_does_without_celery_what_the_task_does_with_it(django_as_application, mail_server):
+    version = margin_rows.policy()
+    rows.issued(version=version)
+    call_command("send_notices")
+    rows.issued(version=version)
+    tasks.prepare_and_send()
+    tasks.prepare_and_send()
+    assert len(mail_server.received) == 2
+    assert set(Notice.objects.values_list("state", flat=True)) == {"sent"}
