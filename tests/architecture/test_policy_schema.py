@@ -1,0 +1,216 @@
+"""docs/policy.schema.json and `margin.policies.parse` say the same about a policy's terms."""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
+from margin import due, policies, workflow
+from margin.engine.columns import KINDS
+from margin.engine.methodologies import METHODOLOGIES, loan, reg_t
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "policy.schema.json").read_text(encoding="utf-8"))
+DEFINED = SCHEMA["$defs"]
+GONE = object()
+
+
+def is_by_the_schema(document: Any) -> bool:
+    return jsonschema.Draft202012Validator(SCHEMA).is_valid(document)
+
+
+def is_read(document: Any) -> bool:
+    try:
+        policies.parse(document)
+    except policies.BadTerms:
+        return False
+    return True
+
+
+def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy with one place changed, such as `regimes.0.clock.count`; GONE takes it away."""
+    whole = copy.deepcopy(document)
+    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    place: Any = whole
+    for step in way:
+        place = place[step]
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return whole
+
+
+HOURS = {"unit": "hours", "count": 4}
+RIGHT: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "the US margin policy as it is": (US_MARGIN, "sweep", "securities"),
+    "the loan policy as it is": (CRYPTO_LOAN, "sweep", "crypto"),
+    "no calendar": (US_MARGIN, "calendar", GONE),
+    "a fee in quotes": (US_MARGIN, "fee_rate", "0.0125"),
+    "a whole number without quotes": (US_MARGIN, "regimes.0.de_minimis", 100),
+    "no warning level": (US_MARGIN, "regimes.0.warning_rate", None),
+    "severe when equity is gone": (US_MARGIN, "regimes.0.severe_rate", 0),
+    "a watch level far out": (US_MARGIN, "regimes.0.watch_rate", "12.50"),
+    "a due date in hours": (US_MARGIN, "regimes.0.clock", HOURS),
+    "due the same business day": (US_MARGIN, "regimes.0.clock.count", 0),
+    "a late event counts from the next day": (US_MARGIN, "regimes.0.clock.base_cut_off", "16:00"),
+    "a house rate for one instrument": (US_MARGIN, "regimes.0.terms.house.instruments", {"ALFA": {"long": "0.5"}}),
+    "house rates for kinds": (US_MARGIN, "regimes.0.terms.house.kinds", {"etf": {"short": "0.4"}}),
+    "a haircut by code": (CRYPTO_LOAN, "regimes.0.terms.haircuts", {"ETH": "0.10"}),
+    "liquidation only at the whole value": (CRYPTO_LOAN, "regimes.0.terms.liquidate", "1.00"),
+    "equality calls, and asks for more": (
+        US_MARGIN,
+        "regimes.0",
+        {**US_MARGIN["regimes"][0], "at_or_beyond": True, "restore_rate": "1.1"},
+    ),
+}
+WRONG: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "no sweep": (US_MARGIN, "sweep", GONE),
+    "an unknown sweep": (US_MARGIN, "sweep", "bonds"),
+    "no regimes": (US_MARGIN, "regimes", []),
+    "regimes as an object": (US_MARGIN, "regimes", {}),
+    "an unknown key": (US_MARGIN, "colour", "red"),
+    "a fraction as a JSON number": (US_MARGIN, "fee_rate", 0.0005),
+    "a fee that takes everything": (US_MARGIN, "fee_rate", "1"),
+    "a negative fee": (US_MARGIN, "fee_rate", "-0.01"),
+    "a plan that expires at once": (US_MARGIN, "plan_minutes", 0),
+    "minutes in quotes": (US_MARGIN, "plan_minutes", "15"),
+    "an unknown regime": (US_MARGIN, "regimes.0.regime", "gut_feeling"),
+    "an unknown methodology": (US_MARGIN, "regimes.0.methodology", "span"),
+    "a measure of another methodology": (US_MARGIN, "regimes.0.measure", "ltv"),
+    "an unknown kind": (US_MARGIN, "regimes.0.kinds", ["tulip"]),
+    "a kind the methodology has no rule for": (US_MARGIN, "regimes.0.kinds", ["equity", "option"]),
+    "coins under reg_t": (US_MARGIN, "regimes.0.kinds", ["crypto"]),
+    "a truth in quotes": (US_MARGIN, "regimes.0.warns", "true"),
+    "a truth as a number": (US_MARGIN, "regimes.0.de_minimis", True),
+    "a thousands separator": (US_MARGIN, "regimes.0.de_minimis", "1,000"),
+    "an underscore": (US_MARGIN, "regimes.0.de_minimis", "1_000"),
+    "an exponent": (US_MARGIN, "regimes.0.de_minimis", "1e3"),
+    "a blank": (US_MARGIN, "regimes.0.de_minimis", " 1"),
+    "digits of another script": (US_MARGIN, "regimes.0.de_minimis", "١٠"),
+    "not a number": (US_MARGIN, "regimes.0.warning_rate", "NaN"),
+    "infinity": (US_MARGIN, "regimes.0.watch_rate", "Infinity"),
+    "a negative tolerance": (US_MARGIN, "regimes.0.tolerance", "-1"),
+    "a warning below the call": (US_MARGIN, "regimes.0.warning_rate", "0.99"),
+    "a warning that clears below itself": (US_MARGIN, "regimes.0.clear_rate", "0.98"),
+    "no clear rate": (US_MARGIN, "regimes.0.clear_rate", None),
+    "a cure that leaves a deficit": (US_MARGIN, "regimes.0.restore_rate", "0.9"),
+    "severe before the call": (US_MARGIN, "regimes.0.severe_rate", "1.2"),
+    "equality calls and asks for nothing": (US_MARGIN, "regimes.0.at_or_beyond", True),
+    "a negative dwell": (CRYPTO_LOAN, "regimes.0.dwell_seconds", -1),
+    "no clock": (US_MARGIN, "regimes.0.clock", GONE),
+    "an unknown unit": (US_MARGIN, "regimes.0.clock.unit", "weeks"),
+    "business days of no calendar": (US_MARGIN, "regimes.0.clock.calendar", ""),
+    "business days without a cut-off": (US_MARGIN, "regimes.0.clock.cut_off", GONE),
+    "an hour that no day has": (US_MARGIN, "regimes.0.clock.cut_off", "25:00"),
+    "hours by a calendar": (US_MARGIN, "regimes.0.clock", {**HOURS, "calendar": "XNYS"}),
+    "no hours": (US_MARGIN, "regimes.0.clock", {**HOURS, "count": 0}),
+    "a negative count": (US_MARGIN, "regimes.0.clock.count", -1),
+    "half a day": (US_MARGIN, "regimes.0.clock.count", 0.5),
+    "a rate of the rule book left out": (US_MARGIN, "regimes.0.terms.long_rate", GONE),
+    "a negative rate": (US_MARGIN, "regimes.0.terms.short_rate", "-0.30"),
+    "no brackets": (US_MARGIN, "regimes.0.terms.government", []),
+    "a bracket without a rate": (US_MARGIN, "regimes.0.terms.government.0.rate", GONE),
+    "a house rate of no kind": (US_MARGIN, "regimes.0.terms.house.kinds", {"shares": {"long": "0.5"}}),
+    "a house rate below nothing": (US_MARGIN, "regimes.0.terms.house.basic.long", "-0.1"),
+    "terms of the other methodology": (US_MARGIN, "regimes.0.terms", CRYPTO_LOAN["regimes"][0]["terms"]),
+    "a ladder without a rung": (CRYPTO_LOAN, "regimes.0.terms.warn", GONE),
+    "a rung above the whole value": (CRYPTO_LOAN, "regimes.0.terms.liquidate", "1.01"),
+    "a call at the whole value": (CRYPTO_LOAN, "regimes.0.terms.call", "1"),
+    "a loan restored to nothing": (CRYPTO_LOAN, "regimes.0.terms.restore", "0"),
+    "a haircut of more than all": (CRYPTO_LOAN, "regimes.0.terms.haircuts", {"BTC": "1.5"}),
+}
+# What compares one place of the document with another, or with the world: the schema's description names each.
+ONLY_READING_SEES: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "a regime twice": (US_MARGIN, "regimes.1.regime", "house"),
+    "a restore level beyond the call": (CRYPTO_LOAN, "regimes.0.terms.restore", "0.75"),
+    "a warning beyond the call": (CRYPTO_LOAN, "regimes.0.terms.warn", "0.75"),
+    "a watch level inside the warning level": (US_MARGIN, "regimes.0.watch_rate", "1.05"),
+    "brackets that fall": (US_MARGIN, "regimes.0.terms.government.0.years", 4),
+    "a zone on another planet": (US_MARGIN, "regimes.0.clock.zone", "Mars/Olympus"),
+}
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(("document", "path", "value"), RIGHT.values(), ids=RIGHT.keys())
+def test_what_is_right_passes_both(document, path, value):
+    policies.parse(changed(document, path, value))
+    jsonschema.Draft202012Validator(SCHEMA).validate(changed(document, path, value))
+
+
+@pytest.mark.parametrize(("document", "path", "value"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_is_refused_by_both(document, path, value):
+    wrong = changed(document, path, value)
+    assert (is_read(wrong), is_by_the_schema(wrong)) == (False, False)
+
+
+@pytest.mark.parametrize("document", [None, [], "policy", 5, {}])
+def test_what_is_no_policy_at_all_is_refused_by_both(document):
+    assert (is_read(document), is_by_the_schema(document)) == (False, False)
+
+
+@pytest.mark.parametrize(("document", "path", "value"), ONLY_READING_SEES.values(), ids=ONLY_READING_SEES.keys())
+def test_what_a_schema_cannot_compare_is_refused_when_the_terms_are_read(document, path, value):
+    assert not is_read(changed(document, path, value))
+
+
+# --- the schema follows the code ------------------------------------------------------------------------------
+
+READ_BY = {
+    policies.PolicyTerms: SCHEMA,
+    policies.RegimeTerms: DEFINED["regime"],
+    due.Rule: DEFINED["clock"],
+    reg_t.Terms: DEFINED["reg_t_terms"],
+    reg_t.House: DEFINED["reg_t_terms"]["properties"]["house"],
+    reg_t.Rates: DEFINED["house_rates"],
+    reg_t.Bracket: DEFINED["reg_t_terms"]["properties"]["government"]["items"],
+    loan.Terms: DEFINED["loan_terms"],
+}
+
+
+def needed(kind: Any) -> set[str]:
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+
+
+def plain_defaults(kind: Any) -> Iterable[tuple[str, Any]]:
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            yield field.name, str(field.default) if isinstance(field.default, Decimal) else field.default
+
+
+@pytest.mark.parametrize(("kind", "schema"), READ_BY.items(), ids=lambda each: getattr(each, "__qualname__", ""))
+def test_every_key_and_default_of_the_code_is_in_the_schema(kind, schema):
+    assert set(schema["properties"]) == {field.name for field in dataclasses.fields(kind)}
+    assert set(schema.get("required", ())) == needed(kind)
+    assert schema["additionalProperties"] is False
+    assert {name: schema["properties"][name]["default"] for name, _ in plain_defaults(kind)} == dict(
+        plain_defaults(kind)
+    )
+
+
+def test_every_word_of_the_code_is_in_the_schema():
+    assert DEFINED["regime"]["properties"]["regime"]["enum"] == [regime.value for regime in workflow.Regime]
+    assert DEFINED["kind"]["enum"] == list(KINDS)
+    assert SCHEMA["properties"]["sweep"]["enum"] == list(policies.SWEEPS)
+    assert DEFINED["regime"]["properties"]["methodology"]["enum"] == [each.CODE for each in METHODOLOGIES]
+    stated = {
+        rule["if"]["properties"]["methodology"]["const"]: rule["then"]["properties"]
+        for rule in DEFINED["regime"]["allOf"]
+        if "const" in rule["if"]["properties"]["methodology"]
+    }
+    for methodology in METHODOLOGIES:
+        assert stated[methodology.CODE]["measure"]["enum"] == list(methodology.MEASURES)
+        assert set(stated[methodology.CODE]["kinds"]["items"]["enum"]) == methodology.KINDS
