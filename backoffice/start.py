@@ -83,6 +83,10 @@ class House:
         self._finish(kernels, "Warming the calculation kernels")
         if is_new:  # beat sweeps securities every 15 minutes; a newcomer need not wait for the first
             self._finish(self._manage("sweep", "securities", owner=False), "Sweeping the securities accounts")
+        if not self.is_demo:
+            self._finish(
+                self._manage("check", "--deploy", "--database", "default", owner=False), "Checking the settings"
+            )
         self._open_processes()
         self._wait_until_ready()
 
