@@ -115,28 +115,39 @@ def find(code: str) -> Calendar:
         raise CalendarUnknown(f"there is no calendar {code!r}; run manage.py load_calendars {code}") from None
 
 
-def clock(code: str) -> TradingClock:
-    """The trading clock of a calendar (one query for its sessions)."""
-    calendar = find(code)
-    zone = ZoneInfo(calendar.zone)
-    intervals: list[tuple[datetime, datetime]] = []
-    columns = ("opens_at", "closes_at", "break_starts_at", "break_ends_at")
-    for opens, closes, pause, resume in calendar.sessions.order_by("opens_at").values_list(*columns):
-        intervals += [(opens, closes)] if pause is None or resume is None else [(opens, pause), (resume, closes)]
-    return TradingClock(
-        code=code,
-        opens=np.array([microseconds(opens) for opens, _ in intervals], np.int64),
-        closes=np.array([microseconds(closes) for _, closes in intervals], np.int64),
-        known_from=microseconds(_midnight(calendar.known_from, zone)),
-        known_until=microseconds(_midnight(calendar.known_until + timedelta(days=1), zone)),
-        always_open=calendar.always_open,
-    )
+# Instants as integers, gathered by the database: thousands of sessions come over in a few milliseconds.
+CLOCKS = """
+SELECT c.id, c.code, c.zone, c.always_open, c.known_from, c.known_until,
+       array_agg((extract(epoch FROM s.opens_at) * 1000000)::bigint) FILTER (WHERE s.id IS NOT NULL),
+       array_agg((extract(epoch FROM s.closes_at) * 1000000)::bigint) FILTER (WHERE s.id IS NOT NULL),
+       array_agg((extract(epoch FROM s.break_ends_at) * 1000000)::bigint) FILTER (WHERE s.break_ends_at IS NOT NULL),
+       array_agg((extract(epoch FROM s.break_starts_at) * 1000000)::bigint) FILTER (WHERE s.break_ends_at IS NOT NULL)
+FROM market_calendar c LEFT JOIN market_session s ON s.calendar_id = c.id
+GROUP BY c.id
+"""
 
 
 def clocks() -> dict[int | None, TradingClock]:
-    """Every calendar's trading clock by its primary key, and under None the one that never stops."""
-    found: dict[int | None, TradingClock] = {pk: clock(code) for pk, code in Calendar.objects.values_list("pk", "code")}
-    return {None: ALWAYS, **found}
+    """Every calendar's trading clock by its primary key, and under None the one that never stops (one query)."""
+    found: dict[int | None, TradingClock] = {None: ALWAYS}
+    with connection.cursor() as cursor:
+        cursor.execute(CLOCKS)
+        for pk, code, zone, always_open, first, last, opens, closes, resumes, pauses in cursor.fetchall():
+            # A lunch break parts a session in two: trading closes where it starts and opens again where it ends.
+            found[pk] = TradingClock(
+                code=code,
+                opens=np.sort(np.array([*(opens or ()), *(resumes or ())], np.int64)),
+                closes=np.sort(np.array([*(closes or ()), *(pauses or ())], np.int64)),
+                known_from=microseconds(_midnight(first, ZoneInfo(zone))),
+                known_until=microseconds(_midnight(last + timedelta(days=1), ZoneInfo(zone))),
+                always_open=always_open,
+            )
+    return found
+
+
+def clock(code: str) -> TradingClock:
+    """The trading clock of a calendar."""
+    return clocks()[find(code).pk]
 
 
 def is_open(code: str, at: datetime) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from market import strict
@@ -94,23 +95,30 @@ def judge(quote: Incoming, standing: Standing, *, at: datetime) -> Verdict:
 def canonical(quote: Incoming) -> Incoming:
     """The quote with every number exact and finite, and a mark; raises Refused naming the field."""
 
-    def price(value: Decimal | None, name: str) -> Decimal | None:
-        return None if value is None else strict.exact(value, field=name, digits=PRICE_DIGITS, places=PRICE_PLACES)
-
-    bid, ask, mark = price(quote.bid, "bid"), price(quote.ask, "ask"), price(quote.mark, "mark")
-    volatility = quote.implied_volatility
+    _, source, _, mark, bid, ask, volatility = quote
+    check_source(source)
+    if bid is not None:
+        bid = strict.exact(bid, field="bid", digits=PRICE_DIGITS, places=PRICE_PLACES)
+    if ask is not None:
+        ask = strict.exact(ask, field="ask", digits=PRICE_DIGITS, places=PRICE_PLACES)
     if volatility is not None:
         volatility = strict.exact(volatility, field="implied_volatility", digits=RATE_DIGITS, places=RATE_PLACES)
         if not 0 <= volatility <= MAX_VOLATILITY:
-            raise strict.refuse(
-                "implied_volatility", f"{volatility} is not between 0 and {MAX_VOLATILITY} (0.25 is 25 %)"
-            )
-    strict.code(quote.source, field="source", length=SOURCE_LENGTH)
+            reason = f"{volatility} is not between 0 and {MAX_VOLATILITY} (0.25 is 25 %)"
+            raise strict.refuse("implied_volatility", reason)
     if bid is not None and ask is not None and bid > ask:
         raise strict.refuse("bid", f"{bid} is above the ask {ask}: the quote is crossed")
     if mark is None:
         mark = middle(bid, ask)
+    else:
+        mark = strict.exact(mark, field="mark", digits=PRICE_DIGITS, places=PRICE_PLACES)
     return Incoming(quote.instrument, quote.source, quote.as_of, mark, bid, ask, volatility)
+
+
+@lru_cache(maxsize=256)
+def check_source(source: str) -> None:
+    """Raise Refused for a source that is no code; thousands of quotes name the same few."""
+    strict.code(source, field="source", length=SOURCE_LENGTH)
 
 
 def middle(bid: Decimal | None, ask: Decimal | None) -> Decimal:
@@ -158,7 +166,9 @@ def check_plausible(quote: Incoming, standing: Standing) -> Verdict:
         return Verdict(Outcome.HOLD, quote, "bid", f"bid {bid} and ask {ask} are too far apart to be trusted")
     if standing.latest is None or standing.latest.mark is None:
         return Verdict(Outcome.ACCEPT, quote)
-    reference = standing.latest.mark / split_since(standing.latest.as_of, quote.as_of, standing.splits)
+    reference = standing.latest.mark
+    if standing.splits:
+        reference /= split_since(standing.latest.as_of, quote.as_of, standing.splits)
     if not jumps(reference, mark, standing.jump_limit_rate, through_zero=standing.may_be_negative):
         return Verdict(Outcome.ACCEPT, quote)
     moved = f"{mark} is {percent(reference, mark)} from {reference:.12g}, limit {standing.jump_limit_rate * 100:.4g} %"

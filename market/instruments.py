@@ -189,21 +189,20 @@ def _update(row: Row, known: Mapping[str, Instrument], calendars: Mapping[str, C
         return False
     fresh = Instrument(**_terms(row, known, calendars))
     for name in FIXED:
-        column_name = Instrument._meta.get_field(name).attname
-        was, now = getattr(instrument, column_name), getattr(fresh, column_name)
+        was, now = _stored(instrument, name), _stored(fresh, name)
         if was != now:
             problems.add(row.number, name, f"is {was} and never changes; {now} would be another instrument")
-    differing = [
-        name
-        for name in MUTABLE
-        if getattr(instrument, Instrument._meta.get_field(name).attname)
-        != getattr(fresh, Instrument._meta.get_field(name).attname)
-    ]
+    differing = [name for name in MUTABLE if _stored(instrument, name) != _stored(fresh, name)]
     for name in differing:
         setattr(instrument, name, getattr(fresh, name))
     if differing and not problems.found:
         instrument.save(update_fields=differing)
     return bool(differing)
+
+
+def _stored(instrument: Instrument, name: str) -> Any:
+    """A field as its column holds it: the key of a related row rather than the row."""
+    return getattr(instrument, f"{name}_id" if name in ("calendar", "underlying") else name)
 
 
 # --- names --------------------------------------------------------------------------------------------------

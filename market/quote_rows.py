@@ -1,8 +1,8 @@
 """How quotes, their facts and the quarantine are read and written: a few set-based statements. For `quotes` alone."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,14 +25,14 @@ class Held:
     pk: int | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Desk:
-    """One instrument while its batch is sorted."""
+    """One instrument while its batch is sorted; `held` is its quarantine by source."""
 
     pk: int
     standing: Standing
-    max_age: timedelta
-    held: dict[str, Held] = field(default_factory=dict)
+    max_age_seconds: int
+    held: dict[str, Held] | None = None
 
 
 def lock(codes: Iterable[str]) -> dict[str, Desk]:
@@ -40,52 +40,51 @@ def lock(codes: Iterable[str]) -> dict[str, Desk]:
     listed = sorted(code for code in codes if isinstance(code, str) and "\x00" not in code)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, code, kind, may_be_negative, jump_limit_rate, max_age_seconds, ended_at"
+            "SELECT id, code, kind, may_be_negative, jump_limit_rate, ended_at, max_age_seconds"
             " FROM market_instrument WHERE code = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
             [listed],
         )
-        desks = {
-            pk: (code, Desk(pk, Standing(kind, negative, limit, ended_at), timedelta(seconds=max_age)))
-            for pk, code, kind, negative, limit, max_age, ended_at in cursor.fetchall()
-        }
+        locked = cursor.fetchall()
+        codes_by_pk = {row[0]: row[1] for row in locked}
+        keys = _array(map(str, codes_by_pk))
         # A statement of its own: it must see what was committed while we waited for the locks.
-        cursor.execute(f"SELECT {QUOTE_COLUMNS} FROM market_quote WHERE instrument_id = ANY(%s)", [list(desks)])  # noqa: S608
-        for pk, *columns in cursor.fetchall():
-            code, desk = desks[pk]
-            desk.standing = desk.standing._replace(latest=Incoming(code, *columns))
+        cursor.execute(f"SELECT {QUOTE_COLUMNS} FROM market_quote WHERE instrument_id = ANY(%s)", [keys])  # noqa: S608
+        latest = {pk: Incoming(codes_by_pk[pk], *columns) for pk, *columns in cursor.fetchall()}
+        desks = {
+            code: Desk(pk, Standing(kind, negative, limit, ended_at, latest.get(pk)), max_age_seconds)
+            for pk, code, kind, negative, limit, ended_at, max_age_seconds in locked
+        }
         cursor.execute(
             f"SELECT {QUOTE_COLUMNS}, reason, previous_mark, id FROM market_heldquote"  # noqa: S608
             " WHERE state = 'held' AND instrument_id = ANY(%s)",
-            [list(desks)],
+            [keys],
         )
         for pk, *columns, reason, previous_mark, held_pk in cursor.fetchall():
-            code, desk = desks[pk]
-            quote = Incoming(code, *columns)
-            desk.held[quote.source] = Held(quote, reason, previous_mark, held_pk)
-    _read_splits({pk: desk for pk, (_, desk) in desks.items()})
-    return dict(desks.values())
+            desk, quote = desks[codes_by_pk[pk]], Incoming(codes_by_pk[pk], *columns)
+            desk.held = {**(desk.held or {}), quote.source: Held(quote, reason, previous_mark, held_pk)}
+    if latest:
+        _read_splits(desks, since=min(quote.as_of for quote in latest.values()))
+    return desks
 
 
-def _read_splits(desks: dict[int, Desk]) -> None:
+def _read_splits(desks: dict[str, Desk], *, since: datetime) -> None:
     """Splits that positions follow already: the guard measures a move against the price before, divided by them."""
-    since = min((desk.standing.latest.as_of for desk in desks.values() if desk.standing.latest), default=None)
-    if since is None:
-        return
     applied = CorporateAction.objects.filter(kind=CorporateAction.Kind.SPLIT, applied_at__isnull=False)
-    columns = ("instrument_id", "effective_at", "new_per_old")
-    for pk, effective_at, ratio in applied.filter(effective_at__gt=since).values_list(*columns):
-        if pk in desks and ratio is not None:
-            standing = desks[pk].standing
-            desks[pk].standing = standing._replace(splits=(*standing.splits, (effective_at, ratio)))
+    columns = ("instrument__code", "effective_at", "new_per_old")
+    for code, effective_at, ratio in applied.filter(effective_at__gt=since).values_list(*columns):
+        if code in desks and ratio is not None:
+            standing = desks[code].standing
+            desks[code].standing = standing._replace(splits=(*standing.splits, (effective_at, ratio)))
 
 
 def known_facts(rows: Sequence[tuple[int, Incoming]]) -> set[tuple[Any, ...]]:
     """Those of these instruments, instants and sources that are facts, as tuples of QUOTE_COLUMNS."""
+    columns = _columns(rows)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {QUOTE_COLUMNS} FROM market_quotefact WHERE (instrument_id, as_of, source) IN"  # noqa: S608
             " (SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]))",
-            [[pk for pk, _ in rows], [quote.as_of for _, quote in rows], [quote.source for _, quote in rows]],
+            [columns[0], columns[2], columns[1]],
         )
         return set(cursor.fetchall())
 
@@ -131,7 +130,7 @@ def write_held(held: dict[tuple[int, str], Held]) -> None:
     if not held:
         return
     rows = [(pk, one.quote) for (pk, _), one in held.items()]
-    more = [[one.reason for one in held.values()], [one.previous_mark for one in held.values()]]
+    more: list[list[Any]] = [[one.reason for one in held.values()], [one.previous_mark for one in held.values()]]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO market_heldquote ({QUOTE_COLUMNS}, reason, previous_mark, state, decided_source,"  # noqa: S608

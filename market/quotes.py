@@ -6,7 +6,7 @@ instrument take turns and the newest `as_of` stays (never call `record` twice in
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +97,7 @@ def _sort(row: int, quote: Incoming, desk: Desk, found: Sorted, at: datetime) ->
     elif verdict.outcome is Outcome.LATE:
         found.late.append((row, desk.pk, verdict))
     elif verdict.outcome is Outcome.ACCEPT:
-        own = desk.held.get(verdict.quote.source)
+        own = (desk.held or {}).get(verdict.quote.source)
         if own is not None and own.quote.as_of <= verdict.quote.as_of:
             _decide(desk, own, HeldQuote.State.REJECTED, verdict.quote.source, found)
         _accept(desk, verdict.quote, found)
@@ -124,17 +124,17 @@ def _agreeing(desk: Desk, quote: Incoming) -> list[Held]:
     assert quote.mark is not None  # noqa: S101 - the guard has filled it
     return [
         held
-        for source, held in list(desk.held.items())
+        for source, held in list((desk.held or {}).items())
         if source != quote.source
         and held.quote.mark is not None
         and guard.agree(held.quote.mark, quote.mark)
-        and abs(held.quote.as_of - quote.as_of) <= desk.max_age
+        and abs(held.quote.as_of - quote.as_of) <= timedelta(seconds=desk.max_age_seconds)
     ]
 
 
 def _decide(desk: Desk, held: Held, state: str, source: str, found: Sorted) -> None:
     """End a quote's quarantine; one that this very batch brought is simply not written."""
-    del desk.held[held.quote.source]
+    desk.held = {source: other for source, other in (desk.held or {}).items() if other is not held}
     found.held.pop((desk.pk, held.quote.source), None)
     if held.pk is not None:
         found.decided.append((held, state, source))
@@ -142,7 +142,7 @@ def _decide(desk: Desk, held: Held, state: str, source: str, found: Sorted) -> N
 
 def _hold(row: int, desk: Desk, verdict: guard.Verdict, found: Sorted) -> None:
     """Quarantine: one row per instrument and source, which follows the source's newest quote."""
-    quote, own = verdict.quote, desk.held.get(verdict.quote.source)
+    quote, own = verdict.quote, (desk.held or {}).get(verdict.quote.source)
     if own is not None and quote == own.quote:
         found.repeated += 1
         return
@@ -152,7 +152,8 @@ def _hold(row: int, desk: Desk, verdict: guard.Verdict, found: Sorted) -> None:
         return
     previous = desk.standing.latest.mark if desk.standing.latest else None
     held = Held(quote, verdict.reason[:REASON_LENGTH], previous, pk=own.pk if own else None)
-    desk.held[quote.source] = found.held[desk.pk, quote.source] = held
+    desk.held = {**(desk.held or {}), quote.source: held}
+    found.held[desk.pk, quote.source] = held
     found.quarantined.append(Problem(row, verdict.field, verdict.reason))
 
 
@@ -248,7 +249,7 @@ def _open(held: HeldQuote, person: Any) -> tuple[Desk, Held]:
         raise CannotDecide(f"{person.get_username()}'s role neither confirms nor rejects quotes")
     code = Instrument.objects.values_list("code", flat=True).get(pk=held.instrument_id)
     desk = quote_rows.lock({code})[code]
-    current = next((other for other in desk.held.values() if other.pk == held.pk), None)
+    current = next((other for other in (desk.held or {}).values() if other.pk == held.pk), None)
     if current is None:
         raise CannotDecide(f"quote {held.pk} in quarantine was decided already; reload")
     return desk, current

@@ -35,13 +35,15 @@ def exact(value: Decimal, *, field: str, digits: int, places: int) -> Decimal:
     """The value itself if it is finite and fits numeric(digits, places) without rounding; refused otherwise."""
     if not isinstance(value, Decimal):
         raise refuse(field, f"{shown(repr(value))} is no Decimal; floats are not exact")
+    _, figures, exponent = value.as_tuple()
+    if isinstance(exponent, int) and -places <= exponent <= 0 and value and len(figures) + exponent <= digits - places:
+        return value  # what nearly every value is
     if not value.is_finite():
         raise refuse(field, f"{value} is not a finite number")
     if not value:
         return Decimal(0)
     if value.adjusted() >= digits - places:
         raise refuse(field, f"{value} has more than {digits - places} digits before the point")
-    exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -places:
         value = value.normalize(EXACT)
         if int(value.as_tuple().exponent) < -places:
