@@ -114,6 +114,9 @@ Act = (
 )  # fmt: skip
 
 
+Opens = Mapping[tuple[str, date], Decimal]  # opening prices by instrument and day
+
+
 class Holder(NamedTuple):
     """An account of the trial, its client, what it shows, and what it holds when the book is loaded."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.trial import acts, bars
-from backoffice.trial.acts import Act, Book, Holder, Span, new_york
+from backoffice.trial.acts import Act, Book, Holder, Opens, Span, new_york
 from backoffice.trial.house import TrialError
 from margin.engine.methodologies.reg_t import RULE_BOOK
 from market import calendars
@@ -140,7 +140,7 @@ CONFIRMED: tuple[Act, ...] = (
 )
 
 
-def timeline(folder: Path) -> tuple[list[Act], dict[tuple[str, date], Decimal]]:
+def timeline(folder: Path) -> tuple[list[Act], Opens]:
     """Every act from the first close to the last, and the opening prices. The house must be founded."""
     found = bars.read(folder / bars.DAILY, symbols=SYMBOLS, begins="date", first=str(FIRST), last=str(LAST))
     sessions = [on for on in calendars.business_days("XNYS").dates if FIRST <= on <= LAST]

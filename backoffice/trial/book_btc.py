@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.trial import acts, bars
-from backoffice.trial.acts import Act, Book, Holder
+from backoffice.trial.acts import Act, Book, Holder, Opens
 from market.guard import Incoming
 
 SYMBOL = "BTC-USD"
@@ -67,28 +67,46 @@ def _cents(amount: Decimal) -> Decimal:
 
 FIRST_DAY, LAST_DAY = "2017-12-17", "2018-02-06"
 FIRST_CLOSE = Decimal("19378.99")  # of 2017-12-17: what the loans are a share of
-SHARES = "20 24 28 31 34 37 40 42 44 46 48 50 52 54 56 58 61 63 66 69".split()
+SHARES = (20, 24, 28, 31, 34, 37, 40, 42, 44, Decimal("46.4"), 48, 50, 52, 54, 56, 58, 61, 63, 66, 69)  # per cent
 DAYS = _book(
     "BTC loans by the day",
     (
         _loan(
-            f"D{share}", f"Borrowed {share} % on 2017-12-17", Decimal(10), _cents(10 * FIRST_CLOSE * int(share) / 100)
+            f"D{share}",
+            f"Borrowed {share} % on 2017-12-17",
+            Decimal(10),
+            _cents(10 * FIRST_CLOSE * share / 100),
         )
         for share in SHARES
     ),
     datetime(2017, 12, 17, 12, tzinfo=UTC),
 )
-REPAID: tuple[Act, ...] = ()
 
 
-def days(folder: Path) -> list[Act]:
+def _repaid(on: str, account: str, amount: str) -> acts.Deposit:
+    return acts.Deposit(datetime.fromisoformat(f"{on}T12:00+00:00"), account, Decimal(amount))
+
+
+REPAID: tuple[Act, ...] = (
+    _repaid("2017-12-19", "D69", "9961.47"),  # exactly what was called; by the close it is not enough any more
+    _repaid("2017-12-20", "D66", "30000"),
+    _repaid("2017-12-22", "D61", "40000"),  # late: the call has escalated
+    _repaid("2017-12-23", "D54", "25000"),
+    _repaid("2017-12-31", "D50", "20000"),
+    _repaid("2017-12-31", "D48", "20000"),
+    _repaid("2018-01-17", "D42", "15000"),
+    _repaid("2018-02-05", "D28", "9000"),
+)
+
+
+def days(folder: Path) -> tuple[list[Act], Opens]:
     """Every close, its sweep at the same instant, the approvals and sales minutes later."""
     acted: list[Act] = []
     for bar in bars.read(folder / bars.CRYPTO_DAILY, symbols=(SYMBOL,), begins="date", first=FIRST_DAY, last=LAST_DAY):
         at = datetime.fromisoformat(bar.begins).replace(tzinfo=UTC) + DAY
         acted += [_quote(bar, at), acts.Sweep(at, "crypto"), acts.Tell(at)]
         acted += [acts.Approve(at + 5 * MINUTE), acts.Execute(at + 6 * MINUTE)]
-    return [*acted, *REPAID]
+    return [*acted, *REPAID], {}
 
 
 # --- minute by minute over 2017-12-17 -------------------------------------------------------------------------
@@ -112,7 +130,7 @@ MINUTES = _book(
 )
 
 
-def minutes(folder: Path) -> list[Act]:
+def minutes(folder: Path) -> tuple[list[Act], Opens]:
     """Every minute: the price, what was approved the minute before is sold at it, the sweep, the approvals."""
     acted: list[Act] = []
     found = bars.read(
@@ -123,7 +141,7 @@ def minutes(folder: Path) -> list[Act]:
         acted += [_quote(bar, at), acts.Execute(at), acts.Sweep(at, "crypto"), acts.Approve(at + MINUTE / 3)]
         if at.minute % TOLD_EVERY == 0:
             acted.append(acts.Tell(at))
-    return acted
+    return acted, {}
 
 
 def _quote(bar: bars.Bar, at: datetime) -> acts.Quotes:

@@ -1,4 +1,4 @@
-"""The house a trial runs in: staff, calendars, instruments, a policy of two people, and the book, by the rooms' doors."""
+"""The house a trial runs in: staff, calendars, instruments, a policy and the book, by the rooms' own doors."""
 
 import csv
 from dataclasses import dataclass

@@ -1,14 +1,14 @@
 """Play a trial's acts through the rooms' doors, in the order of their simulated instants."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from accounts import cash, positions
 from accounts.models import Account
 from backoffice.trial import acts, house
-from backoffice.trial.acts import Act, Book
+from backoffice.trial.acts import Act, Opens
 from margin import calls, liquidation, policies, sweep
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause
@@ -25,7 +25,7 @@ class Stage:
     """What the acts are played on: the staff, and the opening prices by instrument and day."""
 
     staff: house.Staff
-    opens: Mapping[tuple[str, date], Decimal] = field(default_factory=dict)
+    opens: Opens
 
 
 def play(timeline: Iterable[Act], stage: Stage) -> None:
@@ -150,8 +150,3 @@ def _execute(at: datetime, stage: Stage) -> None:
                 at=at,
                 actor=stage.staff.actors["operations"],
             )
-
-
-def found(book: Book, opens: Mapping[tuple[str, date], Decimal] | None = None) -> Stage:
-    """The stage of a book, in an empty database."""
-    return Stage(house.found(book), opens or {})
