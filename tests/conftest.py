@@ -194,8 +194,8 @@ class CommittedDatabase:
         }
 
 
-@pytest.fixture
-def committed_db(django_db_setup: None, django_db_blocker: Any, server: Server) -> Iterator[CommittedDatabase]:
+@contextmanager
+def committed_clone(server: Server, django_db_blocker: Any) -> Iterator[CommittedDatabase]:
     """Django's default connection, in every thread, leads to a fresh clone of the migrated database until the end."""
     base = settings.DATABASES["default"]["NAME"]
     name = f"{base}_{secrets.token_hex(4)}"
@@ -210,6 +210,13 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, server: Server) 
             connections.close_all()
             settings.DATABASES["default"]["NAME"] = base
             drop(server, name)
+
+
+@pytest.fixture
+def committed_db(django_db_setup: None, django_db_blocker: Any, server: Server) -> Iterator[CommittedDatabase]:
+    """A clone for one test that commits; a module whose tests share one makes a fixture with `committed_clone`."""
+    with committed_clone(server, django_db_blocker) as made:
+        yield made
 
 
 def in_database(url: str, name: str) -> str:
