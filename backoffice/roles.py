@@ -1,7 +1,7 @@
 """The six roles as groups, and what each may see and do. Written into the database by a migration.
 
 A duty is one of Django's own permissions, read as an act (`DUTIES`); what moves a call is decided by the door itself
-(`margin.calls.legal_verbs`). Two-person rules live in the domain functions and in the database, never here alone.
+(`margin.calls.legal_actions`). Two-person rules live in the domain functions and in the database, never here alone.
 """
 
 from typing import Any
