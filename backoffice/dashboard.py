@@ -13,11 +13,13 @@ from django.urls import reverse
 
 from accounts.models import Position
 from backoffice import approvals, queue
+from margin import workflow
 from margin.models import Alarm, Assessment, Event, MarginCall, Measure, Sweep
 from market import figures
 from market.models import HeldQuote
 
 SHOWN = 8
+FAR = 2  # a cover nobody needs to watch
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,10 @@ def progress(sweep: Sweep) -> dict[str, Any]:
 
 
 def closest(finished: list[int]) -> list[Measure]:
-    """Accounts without a deficit whose cover is lowest, from the newest finished sweeps."""
-    near = Measure.objects.filter(assessment__sweep__in=finished, deficit=0, requirement__gt=0)
-    return list(near.select_related("assessment__account__client").order_by("cover")[:SHOWN])
+    """Accounts without a deficit with the lowest cover, each by its tightest regime, by the newest sweeps."""
+    near = Measure.objects.filter(assessment__sweep__in=finished, deficit=0, requirement__gt=0, cover__lt=FAR)
+    found = near.select_related("assessment__account__client").order_by("cover")[: SHOWN * len(workflow.Regime)]
+    tightest: dict[int, Measure] = {}
+    for measure in found:
+        tightest.setdefault(measure.assessment.account_id, measure)
+    return list(tightest.values())[:SHOWN]

@@ -1,6 +1,7 @@
 """A liquidation plan on one page: what would be sold and what it restores; approved by another person; its fills."""
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -161,6 +162,7 @@ def gather(plan: Plan) -> dict[str, Any]:
         "plan": plan,
         "call": plan.call,
         "body": body,
+        "sized_at": datetime.fromisoformat(body["at"]),
         "lines_table": Table("What would be closed", ("instrument", "", "units", "price", "proceeds", "fee"), lines),
     }
 

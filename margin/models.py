@@ -446,7 +446,7 @@ class Plan(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"plan {self.pk} for {self.call_id}"
+        return f"plan {self.pk}"
 
 
 class PlanLine(models.Model):

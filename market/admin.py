@@ -198,7 +198,6 @@ class HeldQuoteAdmin(ReadOnlyAdmin):
         column("figure_last_accepted", lambda row: figures.price(row.previous_mark, row.instrument.currency)),
         column("figure_move", move),
         at_column("as_of"),
-        "source",
         "reason",
     )
     list_filter = ("state", "source")

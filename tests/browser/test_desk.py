@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 from margin import calls, sweep
 from margin.models import MarginCall, Plan
@@ -99,6 +101,22 @@ def test_the_auditor_finds_a_chain_and_all_of_them_intact(house, sign_in):
     page.click("text=Recompute all chains now")
     page.wait_for_load_state()
     assert "chains are intact" in page.inner_text("body")
+
+
+def test_the_administrators_pages_run_under_our_script_policy(house, sign_in):
+    page = sign_in("Administrator")
+    task = PeriodicTask.objects.order_by("pk").first()
+    person = User.objects.get(username="risk")
+    for address in (
+        "/admin/auth/user/",
+        f"/admin/auth/user/{person.pk}/change/",
+        "/admin/auth/user/add/",
+        "/admin/django_celery_beat/periodictask/",
+        f"/admin/django_celery_beat/periodictask/{task.pk}/change/" if task else "/admin/",
+        "/admin/django_celery_beat/periodictask/add/",
+    ):
+        assert page.goto(address).status == 200, address
+        page.wait_for_load_state("networkidle")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
