@@ -5,13 +5,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,6 +170,71 @@ def test_days_beyond_the_calendar_are_not_guessed(db: None, tmp_path: Path) -> N
     instruments.load_aliases(b"instrument,scheme,symbol,valid_from,valid_until\nACME,ticker,ACME,,\n")
     with pytest.raises(calendars.CalendarUnknown):
         playback.read(write(tmp_path, "symbol,date,close\nACME,2008-10-01,1\n"))
+
+
+@with_shared
+def test_of_a_thousand_planted_errors_in_sixty_days_none_is_believed_and_no_real_close_is_lost(db: None) -> None:
+    """Fault P2: slips of a digit, pence for pounds, and numbers that are none, a minute after each real close."""
+    calendars.fill("XNYS", date(2013, 1, 1), date(2013, 4, 30))
+    new_york = calendars.find("XNYS")
+    symbols = ("AAPL", "AIG", "BAC", "EEM", "IBM", "IWM", "QQQ", "SPY", "USO")
+    for symbol in symbols:
+        instrument(symbol, calendar=new_york)
+    header = "instrument,scheme,symbol,valid_from,valid_until\n"
+    instruments.load_aliases((header + "".join(f"{symbol},ticker,{symbol},,\n" for symbol in symbols)).encode())
+    recording = playback.read(SHARED / "equities_daily.csv", first=date(2013, 1, 2), last=date(2013, 3, 28))
+    errors = ("10", "0.1", "100", "0.01", "NaN", "-1")
+    planted = accepted = 0
+    for place, tick in enumerate(recording.ticks):
+        accepted += quotes.record(tick.quotes, at=tick.as_of).accepted
+        later = tick.as_of + timedelta(minutes=1)
+        for wrong in (errors[place % 6], errors[(place + 1) % 6]):
+            slips = [one._replace(mark=one.mark * Decimal(wrong), as_of=later) for one in tick.quotes if one.mark]
+            done = quotes.record(slips, at=later)
+            assert done.accepted == 0
+            planted += len(slips)
+    assert len(recording.ticks) == 60
+    assert planted >= 1000
+    assert accepted == sum(len(tick.quotes) for tick in recording.ticks) == QuoteFact.objects.count()
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """The feed command takes the process's signals; give them back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def test_the_command_plays_a_recording_and_says_what_it_left_out(
+    acme: Instrument, own_signals: None, tmp_path: Path, capsys: Any
+) -> None:
+    instruments.load_aliases(b"instrument,scheme,symbol,valid_from,valid_until\nACME,ticker,ACME,,\n")
+    text = "symbol,at_utc,close\nACME,2018-04-05T00:00:00Z,100\nACME,2018-04-05T00:01:00Z,900\n"
+    text += "NONE,2018-04-05T00:00:00Z,1\n"
+    call_command("feed", "playback", str(write(tmp_path, text)), "--speed", "0", "--source", "recorded")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "NONE: 1 rows left out, no instrument had that ticker then"
+    assert said[1] == "2018-04-05 00:01:00: 1 accepted, 0 held, 0 refused"
+    assert said[2] == "2018-04-05 00:02:00: 0 accepted, 1 held, 0 refused"
+    assert said[-1] == "played 2 of 2 instants"
+    assert Quote.objects.get().source == "recorded"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--interval", "0"),
+        ("playback", "absent.csv"),
+        ("playback", "absent.csv", "--speed", "-1"),
+        ("playback", "absent.csv", "--first", "soon"),
+        ("playback", "absent.csv", "--source", "a b\n"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(db: None, own_signals: None, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        call_command("feed", *arguments)
 
 
 # --- the made-up feed ---------------------------------------------------------------------------------------
