@@ -68,7 +68,8 @@ class Holding:
     price: Decimal | None
     value: Decimal | None
     requirement: Decimal | None
-    haircut: Decimal = ZERO
+    haircut: Decimal | None = ZERO
+    """What a loan's collateral does not count of its value; zero for margin securities, None if unknown."""
     lot_size: Decimal = Decimal(1)
 
 
@@ -323,7 +324,7 @@ def _figures(assessment: Assessment | None, regime: str, rows: Gathered) -> Figu
         requirement=measure.requirement,
         restore_requirement=measure.restore_requirement,
         cover=measure.cover,
-        holdings=_holdings(assessment, charges, rows),
+        holdings=_holdings(assessment, charges, stated.get("methodology", ""), rows),
         fee_rate=Decimal(terms.get("fee_rate", "0")),
         is_charged_by_unit=stated.get("methodology") in CHARGED_BY_UNIT
         and bool(charges)
@@ -331,19 +332,19 @@ def _figures(assessment: Assessment | None, regime: str, rows: Gathered) -> Figu
     )
 
 
-def _holdings(assessment: Assessment, charges: list[Charge], rows: Gathered) -> tuple[Holding, ...]:
+def _holdings(assessment: Assessment, charges: list[Charge], methodology: str, rows: Gathered) -> tuple[Holding, ...]:
     by_instrument: dict[int, list[Charge]] = defaultdict(list)
     for charge in charges:
         if charge.instrument_id:
             by_instrument[charge.instrument_id].append(charge)
     held = [(rows.instruments[int(row[0])], Decimal(row[1])) for row in assessment.holdings]
     return tuple(
-        _holding(instrument, quantity, by_instrument.get(instrument.pk, []), assessment.currency)
+        _holding(instrument, quantity, by_instrument.get(instrument.pk, []), assessment.currency, methodology)
         for instrument, quantity in held
     )
 
 
-def _holding(instrument: Instrument, quantity: Decimal, charges: list[Charge], base: str) -> Holding:
+def _holding(instrument: Instrument, quantity: Decimal, charges: list[Charge], base: str, methodology: str) -> Holding:
     """Price and exchange rate are those of its charges, which state what they were computed from."""
     told = charges[0].explanation if charges else {}
     price, value = None, None
@@ -361,6 +362,13 @@ def _holding(instrument: Instrument, quantity: Decimal, charges: list[Charge], b
         price=price,
         value=value,
         requirement=sum((charge.amount for charge in charges), ZERO) if charges else None,
-        haircut=Decimal(told.get("inputs", {}).get("haircut", "0")),
+        haircut=_haircut(told, methodology),
         lot_size=instrument.lot_size,
     )
+
+
+def _haircut(told: Mapping[str, Any], methodology: str) -> Decimal | None:
+    if methodology != "loan":
+        return ZERO
+    stated = told.get("inputs", {}).get("haircut_rate")
+    return None if stated is None else Decimal(stated)

@@ -58,14 +58,18 @@ class NotSent(ValueError):
 # --- prepare ----------------------------------------------------------------------------------------------
 
 
-def prepare(*, at: datetime) -> int:
+def prepare(*, at: datetime, seconds: float = 15.0) -> int:
     """Write a notice for every event that needs one and every recipient; returns how many were written.
 
     Reads by transaction horizon: every event of a transaction that was still running when the horizon was set is seen
-    again. Safe to run twice or at once: the second finds the horizon locked and leaves.
+    again. Safe to run twice or at once: the second finds the horizon locked and leaves. After about `seconds` it
+    leaves the rest for the next run, so that sending is never starved.
     """
-    written = 0
-    while (made := _prepare_batch(at)) is not None:
+    started, written = time.monotonic(), 0
+    while time.monotonic() - started < seconds:
+        made = _prepare_batch(at)
+        if made is None:
+            break
         written += made
     return written
 

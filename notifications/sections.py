@@ -5,7 +5,7 @@ What a margin-call notice must carry is workflow.md §6.1; consequences mirror t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -119,7 +119,7 @@ def cures(case: Case, demand: Demand) -> Section:
     """The exact ways to meet the call; each alone is enough, and parts may be combined."""
     found = _ways(case, demand.outstanding)
     bullets = [_("Pay in %(amount)s in cleared funds.") % {"amount": money(case, found.cash)}]
-    if found.deposit_value is not None and found.deposit_rate is not None:
+    if case.regime != "loan" and found.deposit_value is not None and found.deposit_rate is not None:
         bullets.append(
             _("Or deposit marginable securities worth %(value)s at a margin rate of %(rate)s.")
             % {"value": money(case, found.deposit_value), "rate": wording.percent(found.deposit_rate)}
@@ -138,28 +138,34 @@ def _ways(case: Case, outstanding: Decimal) -> ways.Ways:
     if figures is None or not figures.is_charged_by_unit or figures.requirement <= 0:
         return ways.Ways(cash=outstanding)
     lots = [lot for held in figures.holdings if (lot := _lot(held)) is not None]
-    return ways.of(
-        outstanding,
-        lots,
-        scale=figures.restore_requirement / figures.requirement,
-        fee_rate=figures.fee_rate,
-        minor=case.minor,
-    )
+    least, most = _restore_scale(case, figures)
+    return ways.of(outstanding, lots, least_scale=least, most_scale=most, fee_rate=figures.fee_rate, minor=case.minor)
+
+
+def _restore_scale(case: Case, figures: Figures) -> tuple[Decimal, Decimal]:
+    """Between what and what the restore level lies above the trigger: both are known only rounded up to the cent."""
+    exact = sum((held.requirement for held in figures.holdings if held.requirement), ZERO)
+    if figures.restore_requirement == figures.requirement or not exact:
+        return Decimal(1), Decimal(1)
+    cent = Decimal(1).scaleb(-case.minor)
+    with localcontext(prec=ways.DIGITS):
+        return (figures.restore_requirement - cent) / exact, figures.restore_requirement / exact
 
 
 def _lot(held: Holding) -> ways.Lot | None:
     """One unit of a holding, where its value and its requirement are known."""
-    if held.is_cash or not held.quantity or held.value is None or held.requirement is None:
+    if held.is_cash or not held.quantity or held.value is None or held.requirement is None or held.haircut is None:
         return None
-    price = held.value / held.quantity
-    return ways.Lot(
-        name=held.name,
-        quantity=held.quantity,
-        price=price,
-        worth=price * (1 - held.haircut),
-        requirement=held.requirement / abs(held.quantity),
-        size=held.lot_size,
-    )
+    with localcontext(prec=ways.DIGITS):
+        price = held.value / held.quantity
+        return ways.Lot(
+            name=held.name,
+            quantity=held.quantity,
+            price=price,
+            worth=price * (1 - held.haircut),
+            requirement=held.requirement / abs(held.quantity),
+            size=held.lot_size,
+        )
 
 
 def _told(case: Case, trade: ways.Trade) -> Mapping[str, str]:

@@ -8,10 +8,11 @@ collateral q = (B − T·Q·P) ÷ (P·(1 − f − T)), q = (B ÷ T − Q·P) ÷
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 
 MOST_WAYS = 3
 DIGITS = 60
+MOST_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -57,36 +58,59 @@ def of(
     outstanding: Decimal,
     lots: Iterable[Lot],
     *,
-    scale: Decimal = Decimal(1),
+    least_scale: Decimal = Decimal(1),
+    most_scale: Decimal = Decimal(1),
     fee_rate: Decimal = Decimal(0),
     minor: int = 2,
 ) -> Ways:
-    """The ways to cure `outstanding`, the main holdings first. `minor` is the currency's number of decimals."""
+    """The ways to cure `outstanding`, the main holdings first. `minor` is the currency's number of decimals.
+
+    The scale of the restore level lies between the two: closing counts the least, a deposit the most.
+    """
     with localcontext(prec=DIGITS):
-        # A fee is rounded up to the minor unit when it is charged: room for one such unit, and for its exchange.
-        needed = outstanding + (2 * Decimal(1).scaleb(-minor) if fee_rate else 0)
         ranked = sorted(lots, key=lambda lot: (-abs(lot.quantity * lot.requirement), lot.name))
         long = [lot for lot in ranked if lot.quantity > 0]
         short = [lot for lot in ranked if lot.quantity < 0]
-        rate, value = _other_securities(outstanding, long, scale, minor)
+        rate, value = _other_securities(outstanding, long, most_scale, minor)
         return Ways(
             cash=outstanding,
-            deposits=_first(_trade(lot, outstanding, _of_deposit(lot, scale)) for lot in long),
-            sales=_first(_within(lot, _trade(lot, needed, _of_closing(lot, scale, fee_rate))) for lot in long),
-            purchases=_first(_within(lot, _trade(lot, needed, _of_closing(lot, scale, fee_rate))) for lot in short),
+            deposits=_first(_deposit(lot, outstanding, most_scale) for lot in long),
+            sales=_first(_closing(lot, outstanding, least_scale, fee_rate, minor) for lot in long),
+            purchases=_first(_closing(lot, outstanding, least_scale, fee_rate, minor) for lot in short),
             deposit_value=value,
             deposit_rate=rate,
         )
 
 
-def _of_deposit(lot: Lot, scale: Decimal) -> Decimal:
-    return lot.worth - scale * lot.requirement
+def _deposit(lot: Lot, outstanding: Decimal, scale: Decimal) -> Trade | None:
+    return _trade(lot, outstanding, lot.worth - scale * lot.requirement)
 
 
-def _of_closing(lot: Lot, scale: Decimal, fee_rate: Decimal) -> Decimal:
-    """What selling one unit releases, or buying one back: a short adds its market value to neither side."""
+def _closing(lot: Lot, outstanding: Decimal, scale: Decimal, fee_rate: Decimal, minor: int) -> Trade | None:
+    """The sale, or purchase of what is short, that is enough once cash and fee are booked in whole cents.
+
+    Where lots are worth less than a cent it is within a few cents of the smallest.
+    """
     surplus = lot.price - lot.worth if lot.quantity > 0 else Decimal(0)
-    return scale * lot.requirement + surplus - fee_rate * lot.price
+    gross = scale * lot.requirement + surplus
+    needed = outstanding
+    for _ in range(MOST_ROUNDS):
+        trade = _trade(lot, needed, gross - fee_rate * lot.price)
+        if trade is None or trade.units > abs(lot.quantity):  # nobody can close more than is held
+            return None
+        missing = outstanding - trade.units * gross + _lost_in_booking(trade.value, lot, fee_rate, minor)
+        if missing <= 0:
+            return trade
+        needed += missing
+    return None
+
+
+def _lost_in_booking(value: Decimal, lot: Lot, fee_rate: Decimal, minor: int) -> Decimal:
+    """Proceeds are booked rounded down, a cost and the fee rounded up, to the minor unit of the account's currency."""
+    cent = Decimal(1).scaleb(-minor)
+    fee = (value * fee_rate).quantize(cent, ROUND_CEILING)
+    booked = value.quantize(cent, ROUND_FLOOR if lot.quantity > 0 else ROUND_CEILING)
+    return abs(value - booked) + fee
 
 
 def _trade(lot: Lot, outstanding: Decimal, release: Decimal) -> Trade | None:
@@ -95,11 +119,6 @@ def _trade(lot: Lot, outstanding: Decimal, release: Decimal) -> Trade | None:
     lots = (outstanding / release / lot.size).to_integral_value(ROUND_CEILING)
     units = lots * lot.size
     return Trade(lot.name, units, units * lot.price)
-
-
-def _within(lot: Lot, trade: Trade | None) -> Trade | None:
-    """Nobody can close more than is held."""
-    return trade if trade is not None and trade.units <= abs(lot.quantity) else None
 
 
 def _first(trades: Iterable[Trade | None]) -> tuple[Trade, ...]:

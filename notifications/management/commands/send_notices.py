@@ -13,10 +13,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--limit", type=int, default=1000, help="tries at most")
-        parser.add_argument("--seconds", type=float, default=600, help="time for sending at most")
+        parser.add_argument("--seconds", type=float, default=600, help="at most, for writing and again for sending")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        prepared = notices.prepare(at=clock.now())
+        prepared = notices.prepare(at=clock.now(), seconds=options["seconds"])
         sent = notices.send(at=clock.now(), limit=options["limit"], seconds=options["seconds"])
         matched = deliveries.match(at=clock.now())
         self.stdout.write(f"{prepared} prepared, {sent} sent, {matched} reports matched")
