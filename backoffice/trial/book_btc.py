@@ -83,8 +83,8 @@ DAYS = _book(
 )
 
 
-def _repaid(on: str, account: str, amount: str) -> acts.Deposit:
-    return acts.Deposit(datetime.fromisoformat(f"{on}T12:00+00:00"), account, Decimal(amount))
+def _repaid(on: str, account: str, amount: str, wall: str = "12:00") -> acts.Deposit:
+    return acts.Deposit(datetime.fromisoformat(f"{on}T{wall}+00:00"), account, Decimal(amount))
 
 
 REPAID: tuple[Act, ...] = (
@@ -130,6 +130,15 @@ MINUTES = _book(
 )
 
 
+REPAID_BY_THE_MINUTE: tuple[Act, ...] = (
+    _repaid(FIRST_DAY, "LIQUIDATE3", "20000", "00:45"),  # part of it
+    _repaid(FIRST_DAY, "CALL0", "11500", "02:10"),
+    _repaid(FIRST_DAY, "LIQUIDATE3", "8000", "02:40"),  # and the rest
+    _repaid(FIRST_DAY, "CALL1", "11500", "03:05"),
+    _repaid(FIRST_DAY, "LIQUIDATE4", "26500", "04:30"),
+)
+
+
 def minutes(folder: Path) -> tuple[list[Act], Opens]:
     """Every minute: the price, what was approved the minute before is sold at it, the sweep, the approvals."""
     acted: list[Act] = []
@@ -141,7 +150,7 @@ def minutes(folder: Path) -> tuple[list[Act], Opens]:
         acted += [_quote(bar, at), acts.Execute(at), acts.Sweep(at, "crypto"), acts.Approve(at + MINUTE / 3)]
         if at.minute % TOLD_EVERY == 0:
             acted.append(acts.Tell(at))
-    return acted, {}
+    return [*acted, *REPAID_BY_THE_MINUTE], {}
 
 
 def _quote(bar: bars.Bar, at: datetime) -> acts.Quotes:
