@@ -121,7 +121,7 @@ class AssessmentRows(wire.Rows):
 
 
 class ExplainedAssessmentRows(AssessmentRows):
-    holdings = serializers.ListField(read_only=True, help_text="[instrument, quantity, mark, fx] as text: the inputs")
+    holdings = serializers.ListField(read_only=True, help_text="[instrument, quantity, cost, mark] as text: the inputs")
     measures = ChargedMeasureRows(many=True, read_only=True)
 
     class Meta(AssessmentRows.Meta):
