@@ -15,9 +15,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts.models import CashMovement
-from margin import actors, calls, clock, history, rows, workflow
+from margin import actors, calls, history, rows, workflow
 from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
-from market import figures
+from market import clock, figures
 from market.faces import ReadOnlyAdmin, act
 from notifications.models import Notice
 

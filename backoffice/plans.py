@@ -12,9 +12,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from margin import actors, calls, clock
+from margin import actors, calls
 from margin.models import Plan, PlanFill, PlanLine
-from market import figures
+from market import clock, figures
 from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, link, may
 
 LOOKS = {"proposed": "issued", "approved": "warn", "done": "good", "rejected": "cancelled", "expired": "cancelled"}

@@ -10,9 +10,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from margin import actors, calls, clock
+from margin import actors, calls
 from margin.models import Policy, PolicyVersion
-from market import figures
+from market import clock, figures
 from market.faces import Button, ReadOnlyAdmin, act, at_column, column, may, require, sentence
 
 

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from backoffice import idempotency
-from margin import clock
+from market import clock
 
 
 @shared_task

@@ -169,7 +169,7 @@ class Assessment(models.Model):
     reasons = models.JSONField(default=list, blank=True, help_text="Why it is unpriced or failed")
     currency = models.CharField(max_length=12)
     revision = models.BigIntegerField(default=0, help_text="Account revision the figures rest on")
-    holdings = models.JSONField(default=list, help_text="[[instrument, quantity, cost, mark], …] as strings: the inputs")
+    holdings = models.JSONField(default=list, help_text="[[instrument, quantity, cost, mark], …] as text")
     digest = models.CharField(max_length=64, blank=True, help_text="sha256 of inputs and results")
 
     class Meta:

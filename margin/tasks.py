@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from margin import clock, shards, sweep, watch
+from margin import shards, sweep, watch
 from margin.models import Shard, Sweep
+from market import clock
 
 HERE = 1  # a sweep of one shard is worked where it was begun
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from margin import clock
+from market import clock
 from notifications import deliveries, notices
 
 

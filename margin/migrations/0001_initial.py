@@ -288,7 +288,7 @@ class Migration(migrations.Migration):
                 ('reasons', models.JSONField(blank=True, default=list, help_text='Why it is unpriced or failed')),
                 ('currency', models.CharField(max_length=12)),
                 ('revision', models.BigIntegerField(default=0, help_text='Account revision the figures rest on')),
-                ('holdings', models.JSONField(default=list, help_text='[[instrument, quantity, cost, mark], …] as strings: the inputs')),
+                ('holdings', models.JSONField(default=list, help_text='[[instrument, quantity, cost, mark], …] as text')),
                 ('digest', models.CharField(blank=True, help_text='sha256 of inputs and results', max_length=64)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assessments', to='accounts.account')),
             ],

@@ -5,8 +5,9 @@ from django.contrib.auth.models import User
 
 from backoffice import invariants
 from backoffice.demo import build
-from margin import clock, history, sweep
+from margin import history, sweep
 from margin.models import Assessment, MarginCall, Warning
+from market import clock
 
 
 @pytest.fixture

@@ -92,7 +92,8 @@ import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "backoffice.settings"
 import django; django.setup()
 from django.db import connections
-from margin import calls, clock, shards, sweep
+from margin import calls, shards, sweep
+from market import clock
 from margin.engine import kernels
 from margin.models import Shard
 

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice import keys
-from margin import clock
+from market import clock
 
 
 class Command(BaseCommand):

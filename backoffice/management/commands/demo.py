@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from backoffice.demo import build
-from margin import clock
+from market import clock
 
 
 class Command(BaseCommand):

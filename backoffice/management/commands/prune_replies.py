@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from backoffice import idempotency
-from margin import clock
+from market import clock
 
 
 class Command(BaseCommand):

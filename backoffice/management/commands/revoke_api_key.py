@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice import keys
-from margin import clock
+from market import clock
 
 
 class Command(BaseCommand):

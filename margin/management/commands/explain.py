@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.tree import Tree
 
 from accounts.models import Account
-from margin import assessments, clock, policies
+from margin import assessments, policies
+from market import clock
 
 
 class Command(BaseCommand):

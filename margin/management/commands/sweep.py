@@ -8,8 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from margin import clock, sweep
+from margin import sweep
 from margin.policies import SWEEPS
+from market import clock
 
 
 class Command(BaseCommand):

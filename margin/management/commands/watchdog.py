@@ -11,7 +11,8 @@ from django.core.mail import send_mail
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
-from margin import clock, watch
+from margin import watch
+from market import clock
 
 log = logging.getLogger("margin.watchdog")
 

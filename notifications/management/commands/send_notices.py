@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from margin import clock
+from market import clock
 from notifications import deliveries, notices
 
 
