@@ -41,7 +41,8 @@ class Incoming(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What is known of the instrument before the quote comes. `latest` is its newest accepted quote.
+    """What is known of the instrument before the quote comes. Of `latest`, its newest accepted quote, the mark, the
+    instant and the source are looked at.
 
     `splits` are applied splits as (effective_at, new units per old unit): positions already follow them.
     """
@@ -58,7 +59,6 @@ class Outcome(Enum):
     """LATE is refused too, unless it merely repeats a fact."""
 
     ACCEPT = "accept"
-    REPEAT = "repeat"
     LATE = "late"
     HOLD = "hold"
     REFUSE = "refuse"
@@ -85,8 +85,6 @@ def judge(quote: Incoming, standing: Standing, *, at: datetime) -> Verdict:
         return Verdict(Outcome.REFUSE, quote, problem.field, problem.reason)
     latest = standing.latest
     if latest is not None and quote.as_of <= latest.as_of:
-        if quote == latest:
-            return Verdict(Outcome.REPEAT, quote)
         held = f"{latest.mark} as of {latest.as_of:%Y-%m-%d %H:%M:%S} UTC from {latest.source}"
         return Verdict(Outcome.LATE, quote, "as_of", f"is not newer than the quote we hold, {held}")
     return check_plausible(quote, standing)

@@ -48,8 +48,10 @@ def lock(codes: Iterable[str]) -> dict[str, Desk]:
         codes_by_pk = {row[0]: row[1] for row in locked}
         keys = _array(map(str, codes_by_pk))
         # A statement of its own: it must see what was committed while we waited for the locks.
-        cursor.execute(f"SELECT {QUOTE_COLUMNS} FROM market_quote WHERE instrument_id = ANY(%s)", [keys])  # noqa: S608
-        latest = {pk: Incoming(codes_by_pk[pk], *columns) for pk, *columns in cursor.fetchall()}
+        cursor.execute(
+            "SELECT instrument_id, source, as_of, mark FROM market_quote WHERE instrument_id = ANY(%s)", [keys]
+        )
+        latest = {pk: Incoming(codes_by_pk[pk], source, as_of, mark) for pk, source, as_of, mark in cursor.fetchall()}
         desks = {
             code: Desk(pk, Standing(kind, negative, limit, ended_at, latest.get(pk)), max_age_seconds)
             for pk, code, kind, negative, limit, ended_at, max_age_seconds in locked
@@ -91,14 +93,15 @@ def known_facts(rows: Sequence[tuple[int, Incoming]]) -> set[tuple[Any, ...]]:
 
 def _columns(rows: Sequence[tuple[int, Incoming]]) -> list[str]:
     """The quotes as array literals: several times quicker than letting the driver adapt every element."""
-    instants = {quote.as_of: quote.as_of.isoformat() for _, quote in rows}
+    sources = {source: f'"{source}"' for source in {quote.source for _, quote in rows}}  # codes: nothing to escape
+    instants = {as_of: as_of.isoformat() for as_of in {quote.as_of for _, quote in rows}}
     return [
-        _array(str(pk) for pk, _ in rows),
-        _array(f'"{quote.source}"' for _, quote in rows),  # a code: it holds no quote and no backslash
-        _array(instants[quote.as_of] for _, quote in rows),
+        _array([str(pk) for pk, _ in rows]),
+        _array([sources[quote.source] for _, quote in rows]),
+        _array([instants[quote.as_of] for _, quote in rows]),
         *(
-            _array("NULL" if value is None else str(value) for value in column)
-            for column in zip(*(quote[3:] for _, quote in rows), strict=True)
+            _array(["NULL" if value is None else str(value) for value in column])
+            for column in zip(*[quote[3:] for _, quote in rows], strict=True)
         ),
     ]
 

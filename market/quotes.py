@@ -74,8 +74,8 @@ def record(batch: Sequence[Incoming], *, at: datetime) -> Recorded:
             found.refused.append(Problem(row, "instrument", reason))
         else:
             _sort(row, quote, desk, found, at)
-    _settle_late(found)
     quote_rows.write_facts(found.facts)
+    _settle_late(found)
     quote_rows.write_decisions(found.decided, at)
     quote_rows.write_held(found.held)
     return Recorded(
@@ -92,8 +92,6 @@ def _sort(row: int, quote: Incoming, desk: Desk, found: Sorted, at: datetime) ->
     verdict = guard.judge(quote, desk.standing, at=at)
     if verdict.outcome is Outcome.REFUSE:
         found.refused.append(Problem(row, verdict.field, verdict.reason))
-    elif verdict.outcome is Outcome.REPEAT:
-        found.repeated += 1
     elif verdict.outcome is Outcome.LATE:
         found.late.append((row, desk.pk, verdict))
     elif verdict.outcome is Outcome.ACCEPT:

@@ -13,7 +13,7 @@ from market.guard import Outcome, Standing
 from tests.market.conftest import NOON, quote
 
 AT = NOON + timedelta(hours=1)
-ACCEPT, HOLD, REFUSE, LATE, REPEAT = Outcome.ACCEPT, Outcome.HOLD, Outcome.REFUSE, Outcome.LATE, Outcome.REPEAT
+ACCEPT, HOLD, REFUSE, LATE = Outcome.ACCEPT, Outcome.HOLD, Outcome.REFUSE, Outcome.LATE
 
 
 def standing(mark: str | None = "100", **more: Any) -> Standing:
@@ -119,8 +119,7 @@ CASES: list[tuple[str, Any, Standing, Outcome, str]] = [
     ("an older quote", quote(seconds=-61), standing(), LATE, "not newer"),
     ("another price at the same instant", quote(mark="99", seconds=-60), standing(), LATE, "not newer"),
     ("another source at the same instant", quote(seconds=-60, source="beta"), standing(), LATE, "not newer"),
-    ("the very same quote again", quote(seconds=-60), standing(), REPEAT, ""),
-    ("the same quote written 100.00", quote(mark="100.00", seconds=-60), standing(), REPEAT, ""),
+    ("the very same quote again", quote(seconds=-60), standing(), LATE, "not newer"),
     ("a minute ahead of our clock", quote(seconds=3660), standing(), ACCEPT, ""),
     ("more than a minute ahead", quote(seconds=3661), standing(), REFUSE, "future"),
     ("tomorrow", quote(seconds=86400), standing(), REFUSE, "future"),

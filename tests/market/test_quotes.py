@@ -86,6 +86,13 @@ def test_a_batch_sent_again_changes_nothing_even_when_it_is_late(acme: Instrumen
     assert QuoteFact.objects.count() == 5
 
 
+def test_a_quote_twice_in_one_batch_or_written_otherwise_is_a_repeat_and_another_price_is_not(acme: Instrument) -> None:
+    done = record(quote(mark="100"), quote(mark="100"), quote(mark="100.00"), quote(mark="101"))
+    assert (done.accepted, done.repeated) == (1, 2)
+    assert [(problem.row, problem.field) for problem in done.refused] == [(4, "as_of")]
+    assert record(quote(mark="1e2")).repeated == 1
+
+
 def test_several_quotes_of_one_instrument_in_one_batch_are_all_facts_and_the_newest_stands(acme: Instrument) -> None:
     record(quote(mark="100", seconds=1), quote(mark="120", seconds=2), quote(mark="140", seconds=3))
     assert QuoteFact.objects.count() == 3
