@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from margin import policies
 from margin.models import Alarm, Shard, Sweep
 from market import calendars
+from market.models import Calendar
 
 INTERVALS = {"securities": timedelta(minutes=15), "crypto": timedelta(minutes=1)}
 INTERVALS_ALLOWED = 2
+CALENDAR_NOTICE = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,24 @@ def _open_seconds(code: str, since: datetime, at: datetime) -> float:
 
 
 def check(at: datetime) -> list[Alarm]:
-    """Raise and clear alarms for late sweeps and for shards that nobody finishes; returns those newly raised."""
+    """Raise and clear alarms: late sweeps, shards that nobody finishes, calendars that end soon. Returns new ones."""
     wrong = [("sweep_late", age.kind, _lateness(age)) for age in ages(at).values() if not age.is_ok]
     stuck = Shard.objects.filter(done_at=None, attempts__gte=1, sweep__state=Sweep.State.INCOMPLETE)
     recent = stuck.filter(sweep__at__gte=at - timedelta(days=1)).select_related("sweep")
     wrong += [("shard_failed", str(shard), f"{shard} failed: {shard.last_error[:200]}") for shard in recent]
-    return raise_and_clear(wrong, kinds=("sweep_late", "shard_failed"), at=at)
+    wrong += [("calendar_ends", calendar.code, _ending(calendar)) for calendar in _ending_soon(at)]
+    return raise_and_clear(wrong, kinds=("sweep_late", "shard_failed", "calendar_ends"), at=at)
+
+
+def _ending_soon(at: datetime) -> QuerySet[Calendar]:
+    return Calendar.objects.filter(known_until__lt=(at + CALENDAR_NOTICE).date())
+
+
+def _ending(calendar: Calendar) -> str:
+    return (
+        f"calendar {calendar.code} is known until {calendar.known_until} only; beyond it no due date is set and its"
+        f" instruments are unpriced: run manage.py load_calendars {calendar.code}"
+    )
 
 
 def _lateness(age: Age) -> str:

@@ -65,6 +65,16 @@ def test_the_alarm_is_raised_once_mailed_and_cleared(xyz, settings):
     assert alarm.cleared_at == MONDAY + minutes(2)
 
 
+def test_a_calendar_that_ends_within_sixty_days_is_an_alarm(db):
+    calendars.fill("24/7", date(2026, 1, 1), date(2026, 4, 30))
+    assert watch.check(MONDAY - timedelta(days=2)) == []  # 28 February: 61 days are left
+    (alarm,) = watch.check(MONDAY)
+    assert (alarm.kind, alarm.subject) == ("calendar_ends", "24/7")
+    calendars.fill("24/7", date(2026, 1, 1), date(2027, 12, 31))
+    watch.check(MONDAY)
+    assert not Alarm.objects.filter(cleared_at=None).exists()
+
+
 def test_the_watchdog_mails_operations(xyz, monkeypatch):
     monkeypatch.setattr("margin.management.commands.watchdog.close_old_connections", lambda: None)  # ours is the test's
     said("watchdog", once=True)
