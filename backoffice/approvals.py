@@ -35,14 +35,16 @@ class Item:
     expires_at: datetime | None = None
 
 
-def waiting() -> list[Item]:
-    """All that waits, the oldest first; at most 200 of each kind."""
-    found = [*_plans(), *_retractions(), *_policies(), *_actions()]
+def waiting(*, at: datetime) -> list[Item]:
+    """All that waits at `at`, the oldest first; at most 200 of each kind. An expired plan can no longer be approved."""
+    found = [*_plans(at), *_retractions(), *_policies(), *_actions()]
     return sorted(found, key=lambda item: item.asked_at)
 
 
-def _plans() -> Iterator[Item]:
-    plans = Plan.objects.filter(state=Plan.State.PROPOSED).select_related("call__account__client", "proposed_by")
+def _plans(at: datetime) -> Iterator[Item]:
+    plans = Plan.objects.filter(state=Plan.State.PROPOSED, expires_at__gte=at).select_related(
+        "call__account__client", "proposed_by"
+    )
     for plan in plans.prefetch_related("approvals")[:LONGEST]:
         yield Item(
             kind="Liquidation plan",
@@ -110,10 +112,11 @@ def _actions() -> Iterator[Item]:
 def inbox(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm("margin.view_plan"):
         raise PermissionDenied("Your role does not see approvals.")
+    at = timezone.now()
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Approvals",
-        "at": timezone.now(),
-        "items": [(item, item.asked_by == request.user.get_username()) for item in waiting()],
+        "at": at,
+        "items": [(item, item.asked_by == request.user.get_username()) for item in waiting(at=at)],
     }
     return TemplateResponse(request, "desk/approvals.html", context)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import Count, Sum
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Position
 from backoffice import approvals, queue
@@ -38,7 +39,7 @@ def open_calls(request: HttpRequest) -> int:
 
 
 def approvals_waiting(request: HttpRequest) -> int:
-    return len(approvals.waiting())
+    return len(approvals.waiting(at=timezone.now()))
 
 
 def gather(user: Any, *, at: datetime) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def call_tiles(at: datetime) -> list[Tile]:
 
 
 def other_tiles(finished: list[int], at: datetime) -> list[Tile]:
-    inbox = approvals.waiting()
+    inbox = approvals.waiting(at=at)
     oldest = min((item.asked_at for item in inbox), default=None)
     held = HeldQuote.objects.filter(state=HeldQuote.State.HELD)
     touched = Position.objects.filter(instrument__in=held.values("instrument")).exclude(quantity=0)

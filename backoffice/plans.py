@@ -64,7 +64,7 @@ class PlanAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         plan = self.get_object(request, object_id)
-        more = {} if plan is None else {**gather(plan), "form_rows": fill_rows(request, plan), "at": timezone.now()}
+        more = {} if plan is None else {**gather(plan), "form_rows": fill_rows(request, plan)}
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
 
     def buttons(self, request: HttpRequest, obj: Plan) -> list[Button]:
@@ -162,6 +162,8 @@ def gather(plan: Plan) -> dict[str, Any]:
         "plan": plan,
         "call": plan.call,
         "body": body,
+        "at": timezone.now(),
+        "has_expired": plan.state == Plan.State.PROPOSED and timezone.now() > plan.expires_at,
         "sized_at": datetime.fromisoformat(body["at"]),
         "lines_table": Table("What would be closed", ("instrument", "", "units", "price", "proceeds", "fee"), lines),
     }

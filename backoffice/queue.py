@@ -131,7 +131,8 @@ class QueueAdmin(ReadOnlyAdmin):
         """With all that a row shows, so that a page takes the same few queries however long it is."""
         measures = Measure.objects.filter(assessment__account=OuterRef("account"), regime=OuterRef("regime"))
         notices = Notice.objects.filter(event__call=OuterRef("pk")).order_by("-id")
-        open_plans = Plan.objects.filter(state__in=(Plan.State.PROPOSED, Plan.State.APPROVED))
+        undecided = Q(state=Plan.State.PROPOSED, expires_at__gte=timezone.now())
+        open_plans = Plan.objects.filter(undecided | Q(state=Plan.State.APPROVED))
         asked = Event.objects.filter(call=OuterRef("pk"), kind=workflow.Verb.PROPOSE_CANCEL)
         is_closed = Case(When(state__in=workflow.OPEN_STATES, then=Value(0)), default=1, output_field=IntegerField())
         return MarginCall.objects.annotate(
@@ -179,7 +180,11 @@ class QueueAdmin(ReadOnlyAdmin):
 
     @admin.display(description="client", ordering="account__client__name")
     def client(self, call: MarginCall) -> SafeString:
-        return format_html('{} <span class="quiet">{}</span>', call.account.client.name, call.account.code)
+        return format_html(
+            '<span class="clip" title="{0}">{0}</span> <span class="quiet">{1}</span>',
+            call.account.client.name,
+            call.account.code,
+        )
 
     @admin.display(description="regime", ordering="regime")
     def regime_name(self, call: MarginCall) -> str:

@@ -1,6 +1,5 @@
 """The desk's pages of market rows: instruments, quotes and their age, quarantine, corporate actions, rates."""
 
-from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -180,13 +179,6 @@ def held_state(held: HeldQuote) -> Any:
     return format_html('{} <span class="quiet">by {}</span>', pill, decider) if decider else pill
 
 
-def move(held: HeldQuote) -> Any:
-    """How far it would move from the last accepted mark."""
-    if not held.previous_mark:
-        return figures.missing("no earlier mark to compare with")
-    return figures.percent((held.mark / held.previous_mark - 1).quantize(Decimal("0.0001")))
-
-
 @admin.register(HeldQuote)
 class HeldQuoteAdmin(ReadOnlyAdmin):
     """Quarantine: a held price is not used until a second source or a person says it is real."""
@@ -196,7 +188,6 @@ class HeldQuoteAdmin(ReadOnlyAdmin):
         column("state", held_state, ordering="state"),
         column("figure_mark", mark, ordering="mark"),
         column("figure_last_accepted", lambda row: figures.price(row.previous_mark, row.instrument.currency)),
-        column("figure_move", move),
         at_column("as_of"),
         "reason",
     )

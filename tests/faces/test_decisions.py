@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.urls import reverse
 from django.utils import timezone
 
@@ -101,6 +102,15 @@ def test_the_plan_waits_in_the_inbox_until_it_is_decided(plan, sign_in):
     assert "You asked for this" in sign_in("Operations").get(inbox).content.decode()
     sign_in("Risk").post(decide(plan, "approve"))
     assert f"Plan {plan.pk}" not in sign_in("Risk").get(inbox).content.decode()
+
+
+def test_a_plan_that_expired_waits_no_longer_and_says_so(plan, short_call, sign_in):
+    risk, late = sign_in("Risk"), timezone.now() + timedelta(minutes=16)
+    with time_machine.travel(late):
+        assert f"Plan {plan.pk}" not in risk.get(reverse("admin:approvals")).content.decode()
+        shown = risk.get(page(plan)).content.decode()
+    assert "propose a new one" in shown
+    assert "expired" in shown
 
 
 # --- quarantine -------------------------------------------------------------------------------------
