@@ -341,6 +341,14 @@ def test_operations_lists_the_schedule_as_it_is_seeded():
     assert [name for name, task in rows.items() if f"| {name} | `{task}` |" not in text] == []
 
 
+def test_operations_lists_every_alarm():
+    raised = re.findall(r'raise_alarm\(\s*"(\w+)"', "".join(path.read_text() for path in product_files()))
+    kept = re.search(r"kinds=\(([^)]+)\)", page("margin/watch.py"))
+    assert kept
+    text = page("docs/operations.md")
+    assert [kind for kind in {*raised, *re.findall(r"\w+", kept[1])} if f"| `{kind}` |" not in text] == []
+
+
 def test_operations_lists_every_check():
     text = page("docs/operations.md")
     ids = sorted(set(re.findall(r'"([EW]\d{3})"|margin\.(W\d{3})', page("backoffice/checks.py"))))
