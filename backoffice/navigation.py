@@ -36,7 +36,11 @@ SIDEBAR = [
         "title": "Desk",
         "items": [
             page("Dashboard", "dashboard", "index"),
-            {**rows("Calls", "call", "margin_margincall"), "badge": "backoffice.dashboard.open_calls", "badge_variant": "info"},
+            {
+                **rows("Calls", "call", "margin_margincall"),
+                "badge": "backoffice.dashboard.open_calls",
+                "badge_variant": "info",
+            },
             {
                 **page("Approvals", "how_to_reg", "approvals", "margin.view_plan"),
                 "badge": "backoffice.dashboard.approvals_waiting",
