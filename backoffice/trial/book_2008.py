@@ -74,7 +74,7 @@ HOLDERS = (
     _holder("M10", "Juniper Group", "Does not pay", "-22000", BAC=1000),
     _holder("M11", "Katsura Estate", "Without a loan", "5000", AIG=1000, WAMU=2000),
     _holder("M12", "Larch Associates", "Pays in cash", "-170000", SPY=2000),
-    _holder("M13", "Maple Ridge", "The supervisor does not wait", "-45000", BAC=1000, SPY=250),
+    _holder("M13", "Maple Ridge", "The supervisor does not wait", "-33000", BAC=1500),
     _holder("M14", "Nutmeg Trading", "Long one fund, short the other", "8000", SPY=600, IWM=-600),
 )
 BOOK = Book(

@@ -104,15 +104,14 @@ def days(folder: Path) -> tuple[list[Act], Opens]:
     acted: list[Act] = []
     for bar in bars.read(folder / bars.CRYPTO_DAILY, symbols=(SYMBOL,), begins="date", first=FIRST_DAY, last=LAST_DAY):
         at = datetime.fromisoformat(bar.begins).replace(tzinfo=UTC) + DAY
-        acted += [_quote(bar, at), acts.Sweep(at, "crypto"), acts.Tell(at)]
-        acted += [acts.Approve(at + 5 * MINUTE), acts.Execute(at + 6 * MINUTE)]
+        acted += [_quote(bar, at), acts.Sweep(at, "crypto"), acts.Approve(at + 5 * MINUTE)]
+        acted += [acts.Execute(at + 6 * MINUTE), acts.Tell(at + 7 * MINUTE)]
     return [*acted, *REPAID], {}
 
 
 # --- minute by minute over 2017-12-17 -------------------------------------------------------------------------
 
 FIRST_MINUTE = Decimal("19516.96")  # close of the minute from 00:00 UTC
-TOLD_EVERY = 15  # minutes; a call is due in 24 hours
 BELOW = (0, 1, 2, 3, 4)  # per cent that the price may fall until the rung is reached
 MINUTES = _book(
     "BTC loans by the minute",
@@ -147,9 +146,8 @@ def minutes(folder: Path) -> tuple[list[Act], Opens]:
     )
     for bar in found:
         at = datetime.fromisoformat(bar.begins) + MINUTE
-        acted += [_quote(bar, at), acts.Execute(at), acts.Sweep(at, "crypto"), acts.Approve(at + MINUTE / 3)]
-        if at.minute % TOLD_EVERY == 0:
-            acted.append(acts.Tell(at))
+        acted += [_quote(bar, at), acts.Execute(at), acts.Sweep(at, "crypto")]
+        acted += [acts.Tell(at), acts.Approve(at + MINUTE / 3)]
     return [*acted, *REPAID_BY_THE_MINUTE], {}
 
 

@@ -20,12 +20,20 @@ CENT = Decimal("0.01")
 SETTLEMENT_DAYS = 3  # of US securities from 1995-06-07 to 2017-09-04 (17 CFR 240.15c6-1)
 
 
-@dataclass(frozen=True)
+QUIET = {"evaluated", "unpriced", "call.amount_changed"}  # counts of a sweep after which nobody is told or asked
+
+
+@dataclass
 class Stage:
-    """What the acts are played on: the staff, and the opening prices by instrument and day."""
+    """What the acts are played on: the staff, the opening prices, and whether anybody waits for news or a decision.
+
+    Most of 1,440 minutes bring neither, and need not be asked.
+    """
 
     staff: house.Staff
     opens: Opens
+    has_news: bool = False
+    has_plans: bool = False
 
 
 def play(timeline: Iterable[Act], stage: Stage) -> None:
@@ -40,10 +48,9 @@ def carry_out(act: Act, stage: Stage) -> None:
         case acts.Quotes():
             _quote(act)
         case acts.Sweep():
-            _sweep(act)
+            _sweep(act, stage)
         case acts.Tell():
-            notices.prepare(at=act.at)
-            notices.send(at=act.at, limit=500)
+            _tell(act.at, stage)
         case acts.Confirm():
             held = HeldQuote.objects.get(instrument__code=act.instrument, state=HeldQuote.State.HELD)
             quotes.confirm(held, at=act.at, person=stage.staff.users["operations"])
@@ -63,9 +70,9 @@ def carry_out(act: Act, stage: Stage) -> None:
                 actor=stage.staff.actors["supervisor"], reason=act.reason,
             )  # fmt: skip
         case acts.Propose():
-            liquidation.propose(
-                _call(act.account, act.regime), at=act.at, actor=stage.staff.actors["operations"], reason="not paid"
-            )
+            operations = stage.staff.actors["operations"]
+            liquidation.propose(_call(act.account, act.regime), at=act.at, actor=operations, reason="not paid")
+            stage.has_plans = True
         case acts.Approve():
             _approve(act.at, stage)
         case acts.Execute():
@@ -87,10 +94,19 @@ def _quote(act: acts.Quotes) -> None:
         raise house.TrialError(f"a recorded price was refused at {act.at}: {refused[0]}")
 
 
-def _sweep(act: acts.Sweep) -> None:
+def _sweep(act: acts.Sweep, stage: Stage) -> None:
     done = sweep.run(act.kind, at=act.at)
     if done is None or done.state != done.State.COMPLETE:
         raise house.TrialError(f"the {act.kind} sweep of {act.at} is not complete: {done and done.counts}")
+    stage.has_news |= not QUIET.issuperset(done.counts)
+    stage.has_plans |= "plans proposed" in done.counts
+
+
+def _tell(at: datetime, stage: Stage) -> None:
+    if stage.has_news:
+        notices.prepare(at=at)
+        notices.send(at=at, limit=500)
+        stage.has_news = False
 
 
 def _trade(act: acts.Trade, stage: Stage) -> None:
@@ -127,6 +143,8 @@ def _corporate_action(act: acts.EnterWriteOff | acts.ApproveActions, stage: Stag
 
 
 def _approve(at: datetime, stage: Stage) -> None:
+    if not stage.has_plans:
+        return
     for plan in Plan.objects.filter(state=Plan.State.PROPOSED, expires_at__gte=at).order_by("pk"):
         liquidation.approve(plan, at=at, actor=stage.staff.actors["supervisor"])
         if plan.proposed_by_id is None:
@@ -134,6 +152,9 @@ def _approve(at: datetime, stage: Stage) -> None:
 
 
 def _execute(at: datetime, stage: Stage) -> None:
+    if not stage.has_plans:
+        return
+    stage.has_plans, stage.has_news = False, True
     day = at.astimezone(acts.NEW_YORK).date()
     for plan in Plan.objects.filter(state=Plan.State.APPROVED).select_related("call__policy_version").order_by("pk"):
         fee_rate = policies.read(plan.call.policy_version).terms.fee_rate

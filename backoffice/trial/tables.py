@@ -89,6 +89,8 @@ def quarantine(label: Label) -> str:
 def markdown(head: Sequence[object], body: Iterable[Sequence[object]]) -> str:
     """A Markdown table whose columns line up; numbers to the right."""
     lines = [[str(cell) for cell in line] for line in (head, *body)]
+    if len(lines) == 1:
+        return "None."
     widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(head))]
     numeric = [all(_is_number(line[place]) for line in lines[1:]) for place in range(len(head))]
     ruler = [f"{'-' * (width - 1)}:" if right else "-" * width for width, right in zip(widths, numeric, strict=True)]

@@ -10,7 +10,7 @@ from backoffice.trial import book_2008, book_btc, house, run, tables
 from backoffice.trial.acts import NEW_YORK, Act, Book, Opens
 from margin import history
 
-HALF_A_DAY = timedelta(hours=12)
+HALF_A_DAY, SECOND = timedelta(hours=12), timedelta(seconds=1)
 
 
 def _new_york_day(at: datetime) -> str:
@@ -23,7 +23,8 @@ def _day_of_the_close(at: datetime) -> str:
 
 
 def _hour(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H}h"
+    """The hour of the minute that ends at the instant."""
+    return f"{at.astimezone(UTC) - SECOND:%Y-%m-%d %H}h"
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def test_columbus_day_trades_but_is_no_settlement_day(report):
 
 def test_every_liquidation_has_a_proposer_and_another_approver(report):
     done = Plan.objects.filter(state="done")
-    assert done.count() == 5
+    assert done.count() == 6
     for plan in done:
         approvers = set(Approval.objects.filter(plan=plan).values_list("approver__username", flat=True))
         assert (plan.proposed_by.username, approvers) == ("operations", {"supervisor"})
