@@ -8,12 +8,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
-from django.db.models import F, Sum
+from django.db import connection
 
 from accounts.models import CashMovement
-from margin.models import Cure, MarginCall, Plan, PlanFill
+from margin.models import Cure, MarginCall
 
 CURING = (CashMovement.Kind.DEPOSIT,)
+# In the order of Progress: released so far, client sold since, plan open, plan filled.
+SO_FAR = """
+SELECT c.id,
+       coalesce((SELECT sum(k.release) FROM margin_cure k WHERE k.call_id = c.id), 0),
+       EXISTS (SELECT FROM accounts_fill f WHERE f.account_id = c.account_id AND f.traded_at >= c.issued_at),
+       EXISTS (SELECT FROM margin_plan p WHERE p.call_id = c.id AND p.state IN ('proposed', 'approved')),
+       EXISTS (SELECT FROM margin_planfill f JOIN margin_planline l ON l.id = f.line_id
+               JOIN margin_plan p ON p.id = l.plan_id WHERE p.call_id = c.id)
+FROM margin_margincall c WHERE c.id = ANY (%s)
+"""
 
 
 @dataclass(frozen=True)
@@ -48,26 +58,12 @@ def progress(
     does not count yet.
     """
     listed = list(calls)
-    ids = [call.pk for call in listed]
-    cured = dict(Cure.objects.filter(call__in=ids).values_list("call").annotate(total=Sum("release")))
+    if not listed:
+        return {}
     new = _new_movements(listed, fx, exponents)
-    sold = set(
-        MarginCall.objects.filter(pk__in=ids, account__fills__traded_at__gte=F("issued_at")).values_list(
-            "pk", flat=True
-        )
-    )
-    planned = set(Plan.objects.filter(call__in=ids, state__in=("proposed", "approved")).values_list("call", flat=True))
-    filled = set(PlanFill.objects.filter(line__plan__call__in=ids).values_list("line__plan__call", flat=True))
-    return {
-        pk: Progress(
-            cured=cured.get(pk, Decimal(0)),
-            new=tuple(new.get(pk, ())),
-            has_sold=pk in sold,
-            has_open_plan=pk in planned,
-            has_plan_fills=pk in filled,
-        )
-        for pk in ids
-    }
+    with connection.cursor() as cursor:
+        cursor.execute(SO_FAR, [[call.pk for call in listed]])
+        return {pk: Progress(cured, tuple(new.get(pk, ())), *facts) for pk, cured, *facts in cursor.fetchall()}
 
 
 def _new_movements(
@@ -82,9 +78,12 @@ def _new_movements(
         .select_related("currency")
         .order_by("id")
     )
+    came_in = list(movements)
+    if not came_in:
+        return {}
     used = set(Cure.objects.filter(call__in=[call.pk for call in calls]).values_list("call_id", "movement_id"))
     found: dict[int, list[Found]] = defaultdict(list)
-    for movement in movements:
+    for movement in came_in:
         for call in by_account[movement.account_id]:
             if movement.effective_at < call.issued_at or (call.pk, movement.pk) in used:
                 continue
