@@ -3,13 +3,14 @@
 * Default connection: the owner role, which is no superuser. `db` works as ever in pytest-django.
 * `committed_db`: a clone of the migrated database for tests that commit, use threads or start processes.
 * `as_application`, `as_owner`, `superuser`: connections in another role, for tests of the bolts.
-* `broker`: a real Valkey. `live_house`: the web server on a clone, for browsers and HTTP clients.
+* `broker`: a real Valkey. `live_house`: the web server on a clone. `chromium`: a real browser.
 """
 
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ Connect = Callable[[], psycopg2.extensions.connection]
 pytest_django.fixtures._get_databases_for_setup = lambda items: ({"default"}, set())
 OUTER_URL = os.environ.get("DATABASE_URL", "")
 ONE_ROLE = "one-role server"
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-quic"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -166,14 +171,25 @@ def django_db_setup(
 
 
 def clone(server: Server, source: str, target: str) -> None:
+    """A copy that the owner owns, with every table's rights."""
     with connected(server.owner_url) as connection, connection.cursor() as cursor:
         names = {"source": sql.Identifier(source), "target": sql.Identifier(target)}
         cursor.execute(sql.SQL("CREATE DATABASE {target} TEMPLATE {source}").format(**names))
 
 
 def drop(server: Server, database: str) -> None:
-    with connected(server.owner_url) as connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+    """Drop a database, cutting off whoever is left; other roles, which only a superuser may cut off, are waited for."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with connected(server.superuser_url or server.owner_url) as connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+            return
+        except psycopg2.errors.InsufficientPrivilege:  # a connection that was closed, its process not yet gone
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 @dataclass(frozen=True)
@@ -285,6 +301,21 @@ def broker() -> Iterator[embedded.Broker]:
     yield running
     running.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One real browser for all tests of a process; the tests that need it skip where there is none."""
+    binary = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not binary:
+        pytest.skip("no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # playwright's loop is in this thread; ours is synchronous
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
