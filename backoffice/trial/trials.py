@@ -71,7 +71,7 @@ def report(trial: Trial) -> Report:
         tables.calls(trial.label),
         "### Prices in quarantine",
         tables.quarantine(trial.label),
-        f"verify_history: {verdict.events} events in {verdict.chains} chains, {len(verdict.faults)} faults.",
-        f"check_invariants: {len(found)} invariants, {sum(map(bool, found.values()))} broken.",
+        f"verify_history: {'all chains are intact' if verdict.is_intact else f'{len(verdict.faults)} faults'}.",
+        f"check_invariants: {'all hold' if not any(found.values()) else f'{sum(map(bool, found.values()))} broken'}.",
     ]
     return Report("\n\n".join(parts) + "\n", tuple(faults))

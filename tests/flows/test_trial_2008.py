@@ -50,6 +50,12 @@ def assert_as_worked_out(day):
     assert day.state in (last["state"], "unpriced")
 
 
+def assert_in_document(printed):
+    """If it differs for a good reason, put what `manage.py trial` prints into docs/trial_2008.md."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    assert [part for part in printed.strip().split("\n\n") if part not in document] == []
+
+
 @pytest.mark.parametrize("day", trial.days("2008"), ids=str)
 def test_the_trial_finds_what_was_worked_out_by_hand(report, day):
     assert_as_worked_out(day)
@@ -57,8 +63,8 @@ def test_the_trial_finds_what_was_worked_out_by_hand(report, day):
 
 def test_the_history_is_intact_and_every_invariant_holds(report):
     assert report.faults == ()
-    assert "0 faults" in report.text
-    assert " 0 broken" in report.text
+    assert "all chains are intact" in report.text
+    assert "check_invariants: all hold" in report.text
 
 
 def test_there_is_one_complete_sweep_per_close(report):
@@ -151,8 +157,7 @@ def test_the_accounts_that_should_stay_quiet_do(report):
 
 
 def test_the_document_shows_what_the_trial_prints(report):
-    for part in report.text.split("\n\n"):
-        assert part.strip() in DOCUMENT.read_text(encoding="utf-8")
+    assert_in_document(report.text)
 
 
 def test_no_mail_left_the_house(report):

@@ -7,7 +7,7 @@ import pytest
 from backoffice.trial import bars, trials
 from margin.models import Approval, Event, MarginCall, Plan, Sweep
 from tests.conftest import committed_clone
-from tests.flows.test_trial_2008 import DATA, DOCUMENT, assert_as_worked_out
+from tests.flows.test_trial_2008 import DATA, assert_as_worked_out, assert_in_document
 from tests.golden import trial
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared")
@@ -50,5 +50,4 @@ def test_calls_are_issued_met_escalated_and_liquidated(played):
 
 
 def test_the_document_shows_what_the_trial_prints(played):
-    for part in played[1].text.split("\n\n"):
-        assert part.strip() in DOCUMENT.read_text(encoding="utf-8")
+    assert_in_document(played[1].text)
