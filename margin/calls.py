@@ -83,6 +83,7 @@ def meet(
     call: MarginCall, *, how: Resolution, at: datetime, actor: Actor, reason: str = "", seq: int | None = None
 ) -> MarginCall:
     """Close the call as met. A person may confirm it only once nothing beyond the tolerance is outstanding."""
+    require(actor, Verb.MEET)
     if not actor.is_system and call.amount_outstanding > call.tolerance:
         raise Refused(
             f"{call} still has {call.amount_outstanding} {call.currency} outstanding; record the payment first"
@@ -160,6 +161,7 @@ class Action:
 STAFF = ("Operations", "Supervisor", "Risk", "Compliance")
 MAY: dict[Verb, tuple[str, ...]] = {
     Verb.NOTE: STAFF,
+    Verb.MEET: ("Operations", "Supervisor"),
     Verb.PROPOSE_CANCEL: ("Operations", "Supervisor"),
     Verb.CANCEL: ("Supervisor", "Compliance"),
     Verb.ESCALATE: ("Supervisor", "Risk"),

@@ -6,6 +6,7 @@ A deposit never calls the margin room; a sweep finds the movements without a cur
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
 from django.db import connection
@@ -19,7 +20,8 @@ SO_FAR = """
 SELECT c.id,
        coalesce((SELECT sum(k.release) FROM margin_cure k WHERE k.call_id = c.id), 0),
        EXISTS (SELECT FROM accounts_fill f WHERE f.account_id = c.account_id AND f.traded_at >= c.issued_at),
-       EXISTS (SELECT FROM margin_plan p WHERE p.call_id = c.id AND p.state IN ('proposed', 'approved')),
+       EXISTS (SELECT FROM margin_plan p WHERE p.call_id = c.id
+               AND (p.state = 'approved' OR p.state = 'proposed' AND p.expires_at >= %s)),
        EXISTS (SELECT FROM margin_planfill f JOIN margin_planline l ON l.id = f.line_id
                JOIN margin_plan p ON p.id = l.plan_id WHERE p.call_id = c.id)
 FROM margin_margincall c WHERE c.id = ANY (%s)
@@ -50,9 +52,13 @@ class Progress:
 
 
 def progress(
-    calls: Iterable[MarginCall], *, fx: Mapping[tuple[str, str], Decimal], exponents: Mapping[str, int]
+    calls: Iterable[MarginCall],
+    *,
+    at: datetime,
+    fx: Mapping[tuple[str, str], Decimal],
+    exponents: Mapping[str, int],
 ) -> dict[int, Progress]:
-    """Per call: what was applied, what came in since, whether the client sold, and how far a plan is.
+    """Per call: what was applied, what came in since, whether the client sold, and how far a plan is at `at`.
 
     Money in another currency counts at the sweep's rate, rounded down to the call's minor unit; without a rate it
     does not count yet.
@@ -62,7 +68,7 @@ def progress(
         return {}
     new = _new_movements(listed, fx, exponents)
     with connection.cursor() as cursor:
-        cursor.execute(SO_FAR, [[call.pk for call in listed]])
+        cursor.execute(SO_FAR, [at, [call.pk for call in listed]])
         return {pk: Progress(cured, tuple(new.get(pk, ())), *facts) for pk, cured, *facts in cursor.fetchall()}
 
 

@@ -58,7 +58,11 @@ def accounts_in_play(ids: Iterable[int] | None = None) -> set[int]:
 
 
 def situation(
-    account_ids: Iterable[int], *, fx: Mapping[tuple[str, str], Decimal], exponents: Mapping[str, int]
+    account_ids: Iterable[int],
+    *,
+    at: datetime,
+    fx: Mapping[tuple[str, str], Decimal],
+    exponents: Mapping[str, int],
 ) -> Situation:
     """Read open calls, their progress and open warnings of the accounts (a fixed number of queries)."""
     ids = list(account_ids)
@@ -67,7 +71,7 @@ def situation(
     latest = MarginCall.objects.filter(account__in=ids).values_list("account_id", "regime").annotate(latest=Max("id"))
     return Situation(
         calls=calls,
-        progress=cures.progress(calls.values(), fx=fx, exponents=exponents),
+        progress=cures.progress(calls.values(), at=at, fx=fx, exponents=exponents),
         warned=frozenset((account, regime) for account, regime in warnings),
         closed={(account, regime): last for account, regime, last in latest if (account, regime) not in calls},
     )
@@ -130,7 +134,7 @@ def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], S
     """Decide about every priced account that matters, regime by regime; nothing is written."""
     stated = zip(snap.instruments.currencies, snap.instruments.minor_exponents, strict=True)
     exponents = {currency: exponent for currency, exponent in stated if exponent is not None}
-    facts = situation(matter, fx=snap.market.fx, exponents=exponents)
+    facts = situation(matter, at=snap.at, fx=snap.market.fx, exponents=exponents)
     decided = []
     for account in matter.values():
         reading = snap.reading(account.row)

@@ -20,6 +20,7 @@ from margin.actors import Actor
 from margin.calls import Refused
 from margin.engine import columns, methodologies, terms
 from margin.models import Policy, PolicyVersion
+from market.models import Calendar
 
 SWEEPS = ("securities", "crypto")
 ONE = Decimal(1)
@@ -77,7 +78,6 @@ class PolicyTerms:
     sweep: str
     regimes: tuple[RegimeTerms, ...]
     calendar: str = ""
-    zone: str = "UTC"
     fee_rate: Decimal = Decimal(0)
     plan_minutes: int = 15
 
@@ -174,7 +174,7 @@ def publish(
 ) -> PolicyVersion:
     """Publish a new version of the policy `code`; it binds nobody until another person approves it."""
     publisher = _risk(actor)
-    parse(terms, code=code)
+    _check_calendars(code, parse(terms, code=code))
     with transaction.atomic():
         policy, _ = Policy.objects.get_or_create(code=code, defaults={"name": code})
         Policy.objects.select_for_update().get(pk=policy.pk)
@@ -188,6 +188,14 @@ def publish(
             published_by_id=publisher,
             published_at=at,
         )
+
+
+def _check_calendars(code: str, reading: Reading) -> None:
+    """A calendar nobody loaded would leave its calls undated: that is found now, not when the first one falls due."""
+    named = {reading.terms.calendar, *(rule.calendar for rule in reading.clocks.values())} - {""}
+    missing = sorted(named - set(Calendar.objects.filter(code__in=named).values_list("code", flat=True)))
+    if missing:
+        raise BadTerms(f"{code}: calendar {missing[0]!r} is not loaded; run manage.py load_calendars {missing[0]}")
 
 
 def approve(version: PolicyVersion, *, at: datetime, actor: Actor) -> PolicyVersion:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
+from django.db.models import Max
 
 from margin.models import Sweep, SweepPrice
 from market import calendars
-from market.models import HeldQuote
+from market.models import CorporateAction, HeldQuote
 
+AHEAD = timedelta(seconds=60)  # quotes go on coming while a sweep begins, and a source's clock may run ahead
 FX_MAXIMUM_AGE = timedelta(days=5)  # a reference rate of Friday serves until Tuesday after a long weekend
 
 
@@ -72,9 +74,9 @@ def gather(*, at: datetime, known_at: datetime | None = None) -> PriceSet:
         rows = cursor.fetchall()
         cursor.execute(LATEST_FX, parameters)
         fx = {(base, quoted): value for base, quoted, value in cursor.fetchall()}
-    held = _held(at, known_at)
+    doubted = {**_from_before_a_split(rows, at), **_held(at, known_at)}
     prices = {
-        instrument: Price(mark, as_of, source or "", held.get(instrument, "") or refused)
+        instrument: Price(mark, as_of, source or "", doubted.get(instrument, "") or refused)
         for (instrument, _, _, mark, as_of, source), refused in zip(rows, _refusals(rows, at), strict=True)
     }
     return PriceSet(at, prices, fx)
@@ -113,9 +115,20 @@ def _refusals(rows: list[tuple[Any, ...]], at: datetime) -> list[str]:
             continue
         for place in np.array(places)[too_old]:
             refusals[place] = f"stale: last price of {rows[place][4]:%Y-%m-%d %H:%M} UTC"
-        for place in np.array(places)[quoted > now]:
+        for place in np.array(places)[quoted > now + calendars.microseconds(calendars.EPOCH + AHEAD)]:
             refusals[place] = f"its price is from the future: {rows[place][4]:%Y-%m-%d %H:%M} UTC"
     return refusals
+
+
+def _from_before_a_split(rows: list[tuple[Any, ...]], at: datetime) -> dict[int, str]:
+    """Instruments whose quote is older than a split in force: price and positions are on different bases."""
+    splits = CorporateAction.objects.filter(kind=CorporateAction.Kind.SPLIT, effective_at__lte=at)
+    latest = dict(splits.exclude(approved_by=None).values_list("instrument").annotate(latest=Max("effective_at")))
+    return {
+        row[0]: f"its price of {row[4]:%Y-%m-%d %H:%M} UTC is from before the split of {latest[row[0]]:%Y-%m-%d}"
+        for row in rows
+        if row[0] in latest and row[4] is not None and row[4] < latest[row[0]]
+    }
 
 
 # --- a sweep's own prices ---------------------------------------------------------------------------------

@@ -19,7 +19,10 @@ CALENDAR_NOTICE = timedelta(days=60)
 
 @dataclass(frozen=True)
 class Age:
-    """How long ago the last complete sweep of a kind was, in time during which it should have run."""
+    """How long ago the last complete sweep of a kind was, in time during which it should have run.
+
+    Before the first sweep it counts from when the first policy of the kind was in force.
+    """
 
     kind: str
     last_complete_at: datetime | None
@@ -46,8 +49,14 @@ def ages(at: datetime) -> dict[str, Age]:
 def _age(kind: str, last: datetime | None, at: datetime) -> Age:
     limit = INTERVALS[kind].total_seconds() * INTERVALS_ALLOWED
     codes = session_calendars(kind, at)
-    age = None if last is None else max((_open_seconds(code, last, at) for code in codes), default=0.0)
+    since = last or _governed_since(kind, at)
+    age = None if since is None else max((_open_seconds(code, since, at) for code in codes), default=0.0)
     return Age(kind, last, age, limit, is_expected=any(is_in_session(code, at) for code in codes))
+
+
+def _governed_since(kind: str, at: datetime) -> datetime | None:
+    stated = [version for version in policies.in_force(at).values() if policies.read(version).terms.sweep == kind]
+    return min((max(one.effective_at, one.approved_at or at) for one in stated), default=None)
 
 
 def session_calendars(kind: str, at: datetime) -> set[str]:
@@ -129,6 +138,11 @@ def raise_alarm(kind: str, subject: str, message: str, *, at: datetime) -> Alarm
         )
         row = cursor.fetchone()
     return Alarm.objects.get(pk=row[0]) if row else None
+
+
+def unmailed() -> QuerySet[Alarm]:
+    """Open alarms, whoever raised them, that operations were not told of yet."""
+    return Alarm.objects.filter(cleared_at=None, mailed_at=None).order_by("id")
 
 
 def mailed(alarm: Alarm, *, at: datetime) -> None:

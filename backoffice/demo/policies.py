@@ -10,7 +10,6 @@ STOCK = {"methodology": "reg_t", "kinds": ["equity", "etf", "bond"]}
 US_MARGIN: dict[str, Any] = {
     "sweep": "securities",
     "calendar": "24/7",
-    "zone": "America/New_York",
     "fee_rate": "0.0005",
     "regimes": [
         {

@@ -34,7 +34,6 @@ STOCK: dict[str, Any] = {"methodology": "reg_t", "kinds": ["equity", "etf"], "cl
 TERMS = {
     "sweep": "securities",
     "calendar": "XNYS",
-    "zone": "America/New_York",
     "fee_rate": "0.001",
     "plan_minutes": 15,
     "regimes": [

@@ -8,7 +8,7 @@ from accounts.models import CashMovement, Position
 from margin import calls, history, sweep
 from margin.actors import system
 from margin.models import Assessment, Charge, Event, MarginCall, Measure, Sweep, Warning
-from market.models import HeldQuote
+from market.models import CorporateAction, HeldQuote
 from tests.margin import rows, world
 from tests.margin.world import MONDAY, minutes, quote
 
@@ -84,6 +84,19 @@ def test_a_price_in_quarantine_leaves_the_account_unpriced(xyz):
     HeldQuote.objects.create(instrument=xyz, source="test", as_of=MONDAY, mark=Decimal(50), reason="jump")
     run = swept(MONDAY)
     assert (run.unpriced, MarginCall.objects.count()) == (1, 0)
+
+
+def test_a_price_from_before_a_split_is_not_used(xyz):
+    world.long_account("100", "3600", xyz)
+    quote(xyz, "50", MONDAY)
+    people = [rows.staff(name, "Risk").user_id for name in ("rita", "ron")]
+    CorporateAction.objects.create(
+        kind="split", instrument=xyz, effective_at=MONDAY + minutes(1), new_per_old=2, reason="2:1",
+        proposed_by_id=people[0], approved_by_id=people[1], approved_at=MONDAY,
+    )  # fmt: skip
+    assert swept(MONDAY).unpriced == 0
+    run = swept(MONDAY + minutes(2))
+    assert "before the split" in Assessment.objects.get(sweep=run).reasons[0]
 
 
 def test_the_market_cures_where_the_policy_says_so(xyz):

@@ -8,7 +8,7 @@ import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
 
-from margin import sweep, tasks, watch
+from margin import policies, sweep, tasks, watch
 from margin.models import Alarm, MarginCall, Shard, Sweep
 from market import calendars
 from tests.margin import rows, world
@@ -32,8 +32,12 @@ def said(*words, **options):
     return out.getvalue()
 
 
-def test_a_house_that_never_swept_is_late(xyz):
-    assert not watch.ages(MONDAY)["securities"].is_ok
+def test_a_house_that_never_swept_is_late_half_an_hour_after_its_first_policy():
+    rita, ron = rows.staff("rita", "Risk"), rows.staff("ron", "Risk")
+    version = policies.publish("p", terms=world.securities(), effective_at=MONDAY, at=MONDAY, actor=rita)
+    policies.approve(version, at=MONDAY, actor=ron)
+    assert watch.ages(MONDAY + minutes(30))["securities"].is_ok
+    assert not watch.ages(MONDAY + minutes(31))["securities"].is_ok
 
 
 def test_a_sweep_is_late_after_two_intervals(xyz):

@@ -39,12 +39,13 @@ class Command(BaseCommand):
         close_old_connections()
         try:
             at = clock.now()
-            raised = watch.check(at)
+            watch.check(at)
+            untold = list(watch.unmailed())
         except (DatabaseError, clock.SkewedClock) as error:
             log.critical("the watchdog cannot see the sweeps: %s", error)
             close_old_connections()
             return
-        for alarm in raised:
+        for alarm in untold:
             log.critical("%s", alarm.message)
             self.tell(alarm, at)
 
