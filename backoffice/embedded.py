@@ -74,6 +74,7 @@ def start_postgresql(folder: Path, *, log: Path, sockets: Path | None = None, th
     sockets = sockets or socket_folder(folder)
     if not (folder / "data" / "PG_VERSION").exists():
         _initialise(folder, binaries, user, sync=not throw_away)
+    _forget_stranger(folder / "data")
     settings = [f"unix_socket_directories={sockets}", "listen_addresses=", "timezone=UTC", "max_connections=200"]
     settings += THROW_AWAY if throw_away else ()
     command: list[str | Path] = [binaries / "postgres", "-D", folder / "data"]
@@ -125,6 +126,21 @@ def _initialise(folder: Path, binaries: Path, user: children.SystemUser | None, 
     if result.returncode:
         shutil.rmtree(folder / "data", ignore_errors=True)
         raise RuntimeError(f"initdb could not create a database cluster in {folder}:\n{result.stderr[-2000:]}")
+
+
+def _forget_stranger(data: Path) -> None:
+    """Remove a pid file whose process id belongs to somebody else by now (a reboot, a restarted container).
+
+    PostgreSQL takes any living process of its own user for a running server and refuses to start. A server's working
+    folder is its data folder; PostgreSQL's own check of the shared memory still refuses a second server on one folder.
+    """
+    pid_file = data / "postmaster.pid"
+    try:
+        process = Path("/proc") / pid_file.read_text().split("\n", 1)[0].strip()
+        if process.joinpath("cwd").resolve(strict=True) != data.resolve():
+            pid_file.unlink()
+    except (OSError, ValueError):
+        return  # no such file, no such process, or not ours to look at: PostgreSQL judges these rightly
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], binaries: Path, sockets: Path, deadline: float) -> bool:
