@@ -13,7 +13,7 @@ from tests.golden import trial
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared")
 
 
-@pytest.fixture(scope="module", params=["btc_days", "btc_minutes"])
+@pytest.fixture(scope="module", params=["btc_days", pytest.param("btc_minutes", marks=pytest.mark.long)])
 def played(request, server, django_db_setup, django_db_blocker):
     """The name of a trial and what it printed; its database stays open for the tests, which only read."""
     with committed_clone(server, django_db_blocker):
