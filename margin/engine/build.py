@@ -8,12 +8,12 @@ from decimal import Decimal
 import numpy as np
 
 from margin.engine import kernels
-from margin.engine.columns import KINDS, Array, Book, Instruments
+from margin.engine.columns import KINDS, MARGIN_CLASSES, Array, Book, Contract, Instruments
 from margin.engine.exact import ONE, ZERO, exactly, plain, round_quotient_up, scaled
 
 _MANTISSA_LIMIT = 2**63
 _COST_DECIMALS = 8
-_ALWAYS_POSITIVE = frozenset({"equity", "etf", "bond", "crypto"})
+_ALWAYS_POSITIVE = frozenset({"equity", "etf", "bond", "crypto", "index", "warrant"})
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class InstrumentRow:
     debt_class: str = ""
     matures_on: date | None = None
     minor_exponent: int | None = None
+    contract: Contract | None = None
+    margin_class: str = "equity"
+    index: int = 0
+    issuer: str = ""
+    daily_volume: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,9 @@ def instruments(rows: Iterable[InstrumentRow], extra_currencies: Iterable[str] =
     for row in listed:
         if row.kind not in KINDS:
             raise BadRows(f"Instrument {row.code}: kind {row.kind!r} is not one of {', '.join(KINDS)}")
+        if row.margin_class not in MARGIN_CLASSES:
+            classes = ", ".join(MARGIN_CLASSES)
+            raise BadRows(f"Instrument {row.code}: margin class {row.margin_class!r} is not one of {classes}")
         if row.kind == "cash":
             minor[index[row.currency]] = row.minor_exponent
     prices, reasons = zip(*[_price(row) for row in listed], strict=True) if listed else ((), ())
@@ -101,6 +109,11 @@ def instruments(rows: Iterable[InstrumentRow], extra_currencies: Iterable[str] =
         matures_on=_objects([row.matures_on for row in listed]),
         priced=np.array([not reason for reason in reasons], bool),
         unpriced_reason=_objects(list(reasons)),
+        contract=_objects([row.contract for row in listed]),
+        margin_class=_objects([row.margin_class for row in listed]),
+        index=np.array([row.index for row in listed], np.int64),
+        issuer=_objects([row.issuer for row in listed]),
+        daily_volume=_objects([row.daily_volume for row in listed]),
         currencies=currencies,
         minor_exponents=tuple(minor),
     )

@@ -28,8 +28,22 @@ KINDS = (
     "perpetual",
     "crypto",
     "otc",
+    "index",  # never held: its level prices what is written on it
+    "warrant",
 )
 CASH = KINDS.index("cash")
+# What the percentages of the option rules depend on (FINRA 4210(f)(2), Cboe Rule 10.3).
+MARGIN_CLASSES = (
+    "equity",
+    "etf_narrow",
+    "etf_broad",
+    "etn_broad",
+    "narrow_index",
+    "broad_index",
+    "high_cap_index",  # broad, and of high capitalisation: a narrower range in portfolio margin
+    "vol_index",
+    "fx",
+)
 
 
 class Status(IntEnum):
@@ -41,6 +55,39 @@ class Status(IntEnum):
     DEFICIT = 3  # below the requirement: a call
     SEVERE = 4  # below the severe requirement too: liquidation level
     UNPRICED = 5  # a price, a rate or a rule is missing: shown, never called, never cleared
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a derivative, a convertible or a warrant is written on, as far as margin rules read it.
+
+    `spot` is the price of the underlying; it is None, with the reason beside it, when it is not known.
+    """
+
+    underlying: int  # instrument id; of a convertible or warrant: what it turns into
+    spot: Decimal | None
+    spot_reason: str = ""
+    margin_class: str = "equity"  # of the underlying, one of MARGIN_CLASSES
+    leverage: Decimal = ONE  # absolute factor of the underlying fund
+    index: int = 0  # the full-size index the underlying is or follows; 0: none
+    scale: Decimal = ONE  # size of the underlying in full-size indexes: 0.1 for a reduced-value index
+    dividend_rate: Decimal = ZERO  # continuous yield of the underlying, per year
+    right: str = ""  # "call" or "put"
+    strike: Decimal = ZERO
+    style: str = ""  # "american" or "european"
+    expires_on: date | None = None
+    is_cash_settled: bool = False
+    settles: str = "pm"  # "am": at the opening of its last day
+    venue: str = "listed"  # or "otc"
+    is_guaranteed: bool = False  # OTC: by the carrying broker
+    is_flex: bool = False
+    # Adjusted contracts: what one contract delivers, as (instrument id, units, price or None), and cash.
+    is_adjusted: bool = False
+    deliverable: tuple[tuple[int, Decimal, Decimal | None], ...] = ()
+    deliverable_cash: Decimal = ZERO
+    # Convertibles and warrants: shares for one unit, and what must be paid for them.
+    conversion: Decimal = ZERO
+    exercise_price: Decimal = ZERO  # per share
 
 
 @dataclass(frozen=True)
@@ -62,6 +109,11 @@ class Instruments:
     matures_on: Array  # date or None
     priced: Array  # bool
     unpriced_reason: Array  # str, '' when priced
+    contract: Array  # Contract, or None for what is written on nothing
+    margin_class: Array  # str, one of MARGIN_CLASSES: of the instrument itself, as an underlying
+    index: Array  # int64 id of the index that a fund follows, 0: none
+    issuer: Array  # str, '' when not stated: one name for concentration
+    daily_volume: Array  # Decimal units traded on an average day, or None
     currencies: tuple[str, ...]
     minor_exponents: tuple[int | None, ...]  # decimals of each currency's smallest unit; None when not stated
 
@@ -113,10 +165,14 @@ class Book:
 
 @dataclass(frozen=True)
 class Market:
-    """The day of the sweep and its exchange rates: fx[base, quoted] units of `quoted` for one of `base`."""
+    """The day of the sweep, its exchange rates and its risk-free rates.
+
+    fx[base, quoted] is so many units of `quoted` for one of `base`.
+    """
 
     on: date
     fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    risk_free: Mapping[str, Decimal] = field(default_factory=dict)  # by currency, continuous, per year
 
     def rate(self, base: str, quoted: str) -> Decimal | None:
         """The stated rate, else the inverse of the opposite one to 12 digits; None if neither is known."""
@@ -207,9 +263,11 @@ class Figures:
 __all__ = [
     "CASH",
     "KINDS",
+    "MARGIN_CLASSES",
     "Array",
     "Book",
     "Charges",
+    "Contract",
     "Figures",
     "Instruments",
     "Market",
