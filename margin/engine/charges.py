@@ -5,7 +5,7 @@ two is a check of both.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from margin.engine import build, sums
 from margin.engine.columns import Array, Book, Charges, Instruments, Market, Rules, Status
 from margin.engine.exact import exactly
+from margin.engine.groups import GroupCharge
 from margin.engine.levels import classify, thresholds
 from margin.engine.measures import Levels, UnitCharge
 from margin.engine.methodologies import by_code
@@ -22,7 +23,10 @@ ACCOUNT = -1  # in place of a position: the charge is on the whole account
 
 @dataclass(frozen=True)
 class Line:
-    """One charge before it becomes a row: `local` is in the instrument's currency, `amount` in the base currency."""
+    """One charge before it becomes a row: `local` is in the instrument's currency, `amount` in the base currency.
+
+    It is on one position, on the legs of a group, or on the whole account.
+    """
 
     position: int
     code: str
@@ -30,7 +34,9 @@ class Line:
     local: Decimal
     fx: Decimal
     amount: Decimal
-    unit: UnitCharge | None
+    unit: UnitCharge | None = None
+    group: GroupCharge | None = None
+    legs: tuple[tuple[int, Decimal], ...] = ()  # (position, signed quantity) of a group's charge
 
 
 def list_charges(book: Book, instruments: Instruments, market: Market, rules: Rules, account_rows: Array) -> Charges:
@@ -45,7 +51,7 @@ def list_charges(book: Book, instruments: Instruments, market: Market, rules: Ru
         for regime in range(len(policy.regimes)):
             for k, line in lines(of_policy, regime):
                 at = ACCOUNT if line.position == ACCOUNT else int(positions[line.position])
-                rows.append((int(chosen[k]), regime, Line(at, *list(vars(line).values())[1:])))
+                rows.append((int(chosen[k]), regime, replace(line, position=at)))
     rows.sort(key=lambda row: (row[0], row[1]))
     return Charges(
         account=np.array([account for account, _, _ in rows], np.int64),
@@ -67,6 +73,7 @@ def lines(of_policy: sums.PolicySums, regime: int) -> Iterator[tuple[int, Line]]
         for k, account in enumerate(priced):
             if levels.applies[k] and status[k] != Status.UNPRICED:
                 yield from ((int(account), line) for line in _position_lines(of_policy, regime, int(account)))
+                yield from ((int(account), line) for line in _group_lines(of_policy, regime, int(account)))
                 yield from ((int(account), line) for line in _account_lines(levels, k))
 
 
@@ -86,14 +93,26 @@ def _position_lines(of_policy: sums.PolicySums, regime: int, account: int) -> It
                 if unit:
                     branch = charge.branch.short[i] if quantity < 0 else charge.branch.long[i]
                     local = abs(quantity) * unit
-                    yield Line(position, charge.code, branch, local, fx, local * fx, charge)
+                    yield Line(position, charge.code, branch, local, fx, local * fx, unit=charge)
+
+
+def _group_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Iterator[Line]:
+    for part in of_policy.parts[regime]:
+        for group in np.flatnonzero(part.groups.account == account):
+            positions = part.groups.position[part.groups.members(int(group))]
+            fx = part.fx[group]
+            for charge in part.figures.told(int(group)).charges:
+                legs = tuple((int(positions[place]), quantity) for place, quantity in charge.legs)
+                at = legs[0][0] if len(legs) == 1 else ACCOUNT
+                amount = charge.amount * fx
+                yield Line(at, charge.code, charge.branch, charge.amount, fx, amount, group=charge, legs=legs)
 
 
 def _account_lines(levels: Levels, k: int) -> Iterator[Line]:
     for charge in levels.charges:
         if charge.amount[k]:
             amount = charge.amount[k]
-            yield Line(ACCOUNT, charge.code, charge.branch[k], amount, Decimal(1), amount, None)
+            yield Line(ACCOUNT, charge.code, charge.branch[k], amount, Decimal(1), amount)
 
 
 def _objects(values: list[object]) -> Array:

@@ -186,10 +186,22 @@ class Market:
 
 
 @dataclass(frozen=True)
+class PartRule:
+    """A methodology that measures groups of positions within a regime, and the kinds it may take."""
+
+    methodology: str  # CODE
+    measure: str
+    terms: Any  # instance of the methodology's Terms
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RegimeRule:
     """How one regime of a policy measures an account: which kinds, by which methodology, and when it bites.
 
-    Rates multiply the requirement; a methodology with a ladder of its own (`loan`) ignores them.
+    `parts` measure groups of positions (options with their underlying, a portfolio); what a part claims, the
+    regime's own methodology does not charge. Rates multiply the requirement; a methodology with a ladder of its own
+    (`loan`) ignores them.
     """
 
     regime: str
@@ -203,6 +215,12 @@ class RegimeRule:
     warning_rate: Decimal | None = None
     restore_rate: Decimal = ONE
     severe_rate: Decimal | None = None  # 0: equity below nothing
+    parts: tuple[PartRule, ...] = ()
+
+    @property
+    def governs(self) -> tuple[str, ...]:
+        """Every kind that the regime or one of its parts has a rule for."""
+        return (*self.kinds, *(kind for part in self.parts for kind in part.kinds))
 
 
 @dataclass(frozen=True)
@@ -271,6 +289,7 @@ __all__ = [
     "Figures",
     "Instruments",
     "Market",
+    "PartRule",
     "Policy",
     "RegimeRule",
     "Rules",

@@ -100,6 +100,19 @@ def _equity_parts(of_policy: sums.PolicySums, regime: int) -> list[Tree]:
                             "amount": plain(local * of_policy.fx.exact(segment)),
                         }
                     )
+    for part in of_policy.parts[regime]:
+        for group in range(len(part.groups)):
+            positions = part.groups.position[part.groups.members(group)]
+            for one in part.figures.told(group).equity:
+                parts.append(
+                    {
+                        **_position(of_policy, int(positions[one.place])),
+                        "part": one.name,
+                        "local_amount": plain(one.amount),
+                        "fx": plain(part.fx[group]),
+                        "amount": plain(one.amount * part.fx[group]),
+                    }
+                )
     return parts
 
 
@@ -117,11 +130,16 @@ def _position(of_policy: sums.PolicySums, position: int) -> Tree:
 
 def _charges(of_policy: sums.PolicySums, regime: int, levels: Levels) -> list[Tree]:
     out = []
+    who: Tree
+    inputs: Tree
     for _, line in charges.lines(of_policy, regime):
-        if line.unit is None:
+        if line.group is not None:
+            who, inputs = _legs(of_policy, line)
+            sentence = line.group.sentence
+        elif line.unit is None:
             charge = next(c for c in levels.charges if c.code == line.code)
-            who: Tree = {"instrument": None, "code": ""}
-            inputs: Tree = dict(_values(charge.inputs, 0))
+            who = {"instrument": None, "code": ""}
+            inputs = dict(_values(charge.inputs, 0))
             sentence = charge.sentences[line.branch]
         else:
             who = _position(of_policy, line.position)
@@ -142,6 +160,19 @@ def _charges(of_policy: sums.PolicySums, regime: int, levels: Levels) -> list[Tr
             }
         )
     return out
+
+
+def _legs(of_policy: sums.PolicySums, line: charges.Line) -> tuple[Tree, Tree]:
+    """(who, inputs) of a group's charge: one position by itself, or the legs it is for."""
+    legs = [{**_position(of_policy, position), "quantity": plain(used)} for position, used in line.legs]
+    who: Tree = dict(legs[0]) if len(legs) == 1 else {"instrument": None, "code": "", "legs": legs}
+    listed = ", ".join(f"{leg['quantity']} {leg['code']}" for leg in legs)
+    stated = {} if line.group is None else {name: _stated(value) for name, value in line.group.inputs.items()}
+    return who, {**(who if len(legs) == 1 else {}), "listed": listed, **stated}
+
+
+def _stated(value: Any) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def _values(inputs: Any, i: int) -> dict[str, str]:

@@ -10,6 +10,9 @@ import numpy as np
 from margin.engine.columns import CASH, KINDS, Array, Instruments
 from margin.engine.exact import ZERO
 
+VALUE, REQUIREMENT, INITIAL = "value", "requirement", "initial"
+CHARGED = frozenset({REQUIREMENT, INITIAL})  # the lanes that a part takes over where it claims a position
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -17,6 +20,10 @@ class Lane:
 
     long: Array
     short: Array
+
+    def take(self, rows: Array) -> "Lane":
+        """The lane of the chosen instruments, in that order."""
+        return Lane(self.long[rows], self.short[rows])
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,16 @@ class UnitCharge:
     inputs: Mapping[str, Array]
     sentences: Mapping[str, Sentence]
 
+    def take(self, rows: Array, counts: Array) -> "UnitCharge":
+        """The charge of the chosen instruments, nothing where `counts` is false."""
+        return UnitCharge(
+            code=self.code,
+            amount=restricted(self.amount.take(rows), counts),
+            branch=self.branch.take(rows),
+            inputs={name: column[rows] for name, column in self.inputs.items()},
+            sentences=self.sentences,
+        )
+
 
 @dataclass(frozen=True)
 class Units:
@@ -51,6 +68,19 @@ class Units:
     refused: Lane  # str
     equity: Mapping[str, int]
     counts_cost: Array | None = None  # bool: instruments whose long cost is summed as totals["cost"]
+
+    def take(self, rows: Array, claimed: Array) -> "Units":
+        """The units of the chosen instruments. Where `claimed`, a part charges them: what is left is their value."""
+        return Units(
+            lanes={
+                name: restricted(lane.take(rows), ~claimed) if name in CHARGED else lane.take(rows)
+                for name, lane in self.lanes.items()
+            },
+            charges=tuple(charge.take(rows, ~claimed) for charge in self.charges),
+            refused=restricted(self.refused.take(rows), ~claimed, ""),
+            equity=self.equity,
+            counts_cost=None if self.counts_cost is None else self.counts_cost[rows],
+        )
 
 
 @dataclass(frozen=True)

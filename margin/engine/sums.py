@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from margin.engine import build, kernels
+from margin.engine import build, kernels, parts
 from margin.engine.columns import Array, Book, Instruments, Market, Policy, RegimeRule
 from margin.engine.exact import ONE, ZERO, exactly
 from margin.engine.measures import Lane, Totals, Units
 from margin.engine.methodologies import by_code, check
+from margin.engine.parts import Part
 from margin.engine.tables import Table, governed_units, held_of, reasons_of, table_of
 
 _WORD = 64
@@ -67,7 +68,7 @@ class PolicySums:
     policy: Policy
     rows: Array  # accounts of the book
     book: Book
-    held: Instruments  # the instruments the book holds
+    held: Instruments  # the instruments the book holds, and again what parts claim of them
     instrument: Array  # int32[p] row of `held`
     units: tuple[Units, ...]  # per regime, on `held`
     lane_of: tuple[Mapping[str, int], ...]  # per regime: lane name → column
@@ -78,6 +79,7 @@ class PolicySums:
     costs: Mapping[int, tuple[Lanes, Array]]  # per regime that counts cost: sums and "unknown" per segment
     fx: Rates  # per segment, to the account's base currency
     rule_fx: tuple[Rates, ...]  # per regime, per account: the methodology's own currency in the base currency
+    parts: tuple[tuple[Part, ...], ...]  # per regime
     reasons: Lane  # str per held instrument: why holding it makes an account unpriced
     unpriced: Array  # bool per account
 
@@ -98,6 +100,10 @@ class PolicySums:
         for name, column in picked.items():
             columns[name] = np.bincount(owner, weights=column * rates, minlength=len(self.rows))
             magnitude += np.bincount(owner, weights=np.abs(column * rates), minlength=len(self.rows))
+            for part in self.parts[regime]:
+                if name in part.totals:
+                    columns[name] += part.totals[name].astype(np.float64)
+        magnitude += parts.magnitude(self.parts[regime], len(self.rows))
         too_wide = np.zeros(len(self.rows), bool)
         too_wide[owner[wide]] = True
         return Totals(columns, float, self.rule_fx[regime].floats(), unknown), magnitude, too_wide
@@ -110,6 +116,8 @@ class PolicySums:
             name: _by_owner(self._segment_sums(segments, lane) * self.fx.exact(segments), owner, len(chosen))
             for name, lane in self.lane_of[regime].items()
         }
+        if self.parts[regime]:
+            columns = {name: column + parts.added(self.parts[regime], name, chosen) for name, column in columns.items()}
         unknown = np.zeros(len(chosen), bool)
         if regime in self.costs:
             _, segment_unknown = self.costs[regime]
@@ -180,6 +188,9 @@ class PolicySums:
             if self.fx.exact(segment) == 0:
                 quoted = self.held.currencies[self.book.segment_currency[self.segments[segment]]]
                 yield f"no rate {quoted}/{base}"
+        for regime in self.parts:
+            for part in regime:
+                yield from (reason for account, reason in part.refusals() if account == k)
         for rule, rates in zip(self.policy.regimes, self.rule_fx, strict=True):
             if rates.exact(k) == 0:
                 stated = by_code(rule.methodology).currency(rule.measure, rule.terms)
@@ -193,6 +204,8 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
     held, local = held_of(book, instruments)
     with exactly():
         units = tuple(governed_units(held, market, rule) for rule in policy.regimes)
+        measured = parts.measure(held, policy, book, local, rows, units, market)
+        held, local, units = _after_claims(held, policy, book, local, rows, units)
         table, lane_of = table_of(units, len(held))
     reasons = reasons_of(held, policy, units)
     segments = build.runs(book.account_segments, rows)
@@ -219,10 +232,24 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
         },
         fx=fx,
         rule_fx=rule_fx,
+        parts=measured,
         reasons=reasons,
         unpriced=_unpriced(book, rows, first, lanes, fx, rule_fx),
     )
+    for part in (part for regime in measured for part in regime):
+        sums.unpriced[[account for account, _ in part.refusals()]] = True
     return sums
+
+
+def _after_claims(
+    held: Instruments, policy: Policy, book: Book, local: Array, rows: Array, units: Sequence[Units]
+) -> tuple[Instruments, Array, tuple[Units, ...]]:
+    """Instruments, positions' rows and units once the parts' claims are taken out."""
+    if not any(rule.parts for rule in policy.regimes):
+        return held, local, tuple(units)
+    claims = parts.claim(held, policy, book, local, rows)
+    taken = tuple(one.take(claims.origin, claims.claimed[:, k]) for k, one in enumerate(units))
+    return held.take(claims.origin), claims.local, taken
 
 
 def _sum_lanes(book: Book, local: Array, table: Table, reasons: Lane, segments: Array) -> Lanes:

@@ -89,7 +89,7 @@ def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units]) -> Lan
     reasons = held.unpriced_reason.copy()
     any_rule = np.zeros(len(held), bool)
     for rule in policy.regimes:
-        any_rule |= governed(held, rule.kinds)
+        any_rule |= governed(held, rule.governs)
     for i in np.flatnonzero(~any_rule):
         reasons[i] = f"no rule for {KINDS[held.kind[i]].replace('_', ' ')} {held.codes[i]}"
     long, short = reasons, reasons.copy()

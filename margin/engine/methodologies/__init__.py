@@ -7,8 +7,9 @@ the account must hold. Neither ever loops over accounts, reads a clock or knows 
 
 from typing import Any, Protocol
 
-from margin.engine.columns import KINDS, Instruments, Market, RegimeRule
+from margin.engine.columns import KINDS, Instruments, Market, PartRule, RegimeRule
 from margin.engine.exact import ONE
+from margin.engine.groups import GroupFigures, Groups, Keys
 from margin.engine.measures import Levels, Totals, Units
 from margin.engine.methodologies import loan, reg_t
 
@@ -35,7 +36,29 @@ class Methodology(Protocol):
     def currency(self, measure: str, terms: Any) -> str: ...
 
 
+class PartMethodology(Protocol):
+    """What a module in PARTS offers: it measures groups of positions within a regime (`margin.engine.groups`)."""
+
+    @property
+    def CODE(self) -> str: ...  # noqa: N802
+
+    @property
+    def MEASURES(self) -> tuple[str, ...]: ...  # noqa: N802
+
+    @property
+    def KINDS(self) -> frozenset[str]: ...  # noqa: N802
+
+    @property
+    def Terms(self) -> type[Any]: ...  # noqa: N802
+
+    def group_keys(self, instruments: Instruments, terms: Any) -> Keys: ...
+
+    def measure_groups(self, groups: Groups, market: Market, measure: str, terms: Any) -> GroupFigures: ...
+
+
 METHODOLOGIES: tuple[Methodology, ...] = (reg_t, loan)
+PARTS: tuple[PartMethodology, ...] = ()
+TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"))  # equity, requirement and initial are plain sums there
 
 
 def by_code(code: str) -> Methodology:
@@ -47,10 +70,29 @@ def by_code(code: str) -> Methodology:
     raise ValueError(f"There is no methodology {code!r}; known: {known}")
 
 
+def part_by_code(code: str) -> PartMethodology:
+    """The methodology of that code that measures groups; ValueError naming the known ones."""
+    for methodology in PARTS:
+        if code == methodology.CODE:
+            return methodology
+    known = ", ".join(methodology.CODE for methodology in PARTS)
+    raise ValueError(f"There is no methodology {code!r} for parts of a regime; known: {known}")
+
+
 def check(rule: RegimeRule) -> None:
     """Raise ValueError, saying what to change, unless the rule can be computed."""
-    methodology = by_code(rule.methodology)
     where = f"Regime {rule.regime}"
+    methodology = by_code(rule.methodology)
+    _check_stated(rule, methodology, where)
+    _check_rates(rule, where)
+    if rule.parts and (rule.methodology, rule.measure) not in TAKE_PARTS:
+        taking = ", ".join(" ".join(pair) for pair in TAKE_PARTS)
+        raise ValueError(f"{where}: {rule.methodology} {rule.measure} takes no parts; these do: {taking}")
+    for k, part in enumerate(rule.parts):
+        _check_stated(part, part_by_code(part.methodology), f"{where}, parts[{k}]")
+
+
+def _check_stated(rule: RegimeRule | PartRule, methodology: Methodology | PartMethodology, where: str) -> None:
     if rule.measure not in methodology.MEASURES:
         raise ValueError(
             f"{where}: {rule.methodology} measures {', '.join(methodology.MEASURES)}, not {rule.measure!r}"
@@ -63,7 +105,6 @@ def check(rule: RegimeRule) -> None:
     beyond = set(rule.kinds) - methodology.KINDS
     if beyond:
         raise ValueError(f"{where}: {rule.methodology} has no rule for {', '.join(sorted(beyond))}")
-    _check_rates(rule, where)
 
 
 def _check_rates(rule: RegimeRule, where: str) -> None:
