@@ -88,6 +88,7 @@ class Sweep(models.Model):
     at = models.DateTimeField(help_text="The instant at which accounts are assessed")
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
     fx = models.JSONField(default=list, blank=True, help_text="[[base, quoted, rate], …] as strings")
+    rates = models.JSONField(default=list, blank=True, help_text="[[kind, currency or instrument, rate], …] as strings")
     previous = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     eligible = models.PositiveIntegerField(default=0)
     evaluated = models.PositiveIntegerField(default=0)

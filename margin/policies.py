@@ -5,7 +5,7 @@ measured by which methodology, when a call is due, what cures it, and how much i
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +24,16 @@ from market.models import Calendar
 
 SWEEPS = ("securities", "crypto")
 ONE = Decimal(1)
+
+
+@dataclass(frozen=True)
+class PartTerms:
+    """A part of a regime, as written in its JSON: a methodology that measures groups, and the kinds it may take."""
+
+    methodology: str
+    measure: str
+    kinds: tuple[str, ...]
+    terms: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class RegimeTerms:
     increase_rate: Decimal = Decimal("0.05")
     warns: bool = True
     proposes: bool = False
+    parts: tuple[PartTerms, ...] = ()
 
     def __post_init__(self) -> None:
         if self.regime not in [regime.value for regime in workflow.Regime]:
@@ -135,13 +146,16 @@ def _clock(regime: RegimeTerms) -> due.Rule:
 
 
 def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
-    found = {module.CODE: module for module in methodologies.METHODOLOGIES}
-    if regime.methodology not in found:
-        raise ValueError(f"{regime.regime}.methodology: {regime.methodology!r} is not one of {', '.join(found)}")
-    try:
-        stated = found[regime.methodology].Terms.from_json(regime.terms)
-    except ValueError as error:
-        raise ValueError(f"{regime.regime}.terms: {error}") from None
+    stated = _terms(regime, methodologies.METHODOLOGIES, regime.regime)
+    parts = tuple(
+        columns.PartRule(
+            part.methodology,
+            part.measure,
+            _terms(part, methodologies.PARTS, f"{regime.regime}.parts[{k}]"),
+            part.kinds,
+        )
+        for k, part in enumerate(regime.parts)
+    )
     rule = columns.RegimeRule(
         regime=regime.regime,
         methodology=regime.methodology,
@@ -154,9 +168,21 @@ def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
         warning_rate=regime.warning_rate,
         restore_rate=regime.restore_rate,
         severe_rate=regime.severe_rate,
+        parts=parts,
     )
     methodologies.check(rule)  # now, not in the first sweep: a rule that cannot be computed would stop every account
     return rule
+
+
+def _terms(stated: RegimeTerms | PartTerms, modules: Sequence[Any], where: str) -> Any:
+    """The methodology's own Terms from the JSON; ValueError naming the key."""
+    found = {module.CODE: module for module in modules}
+    if stated.methodology not in found:
+        raise ValueError(f"{where}.methodology: {stated.methodology!r} is not one of {', '.join(found)}")
+    try:
+        return found[stated.methodology].Terms.from_json(stated.terms)
+    except ValueError as error:
+        raise ValueError(f"{where}.terms: {error}") from None
 
 
 def read(version: PolicyVersion) -> Reading:

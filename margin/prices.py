@@ -19,6 +19,7 @@ from market import calendars
 from market.models import CorporateAction, HeldQuote
 
 AHEAD = timedelta(seconds=60)  # quotes go on coming while a sweep begins, and a source's clock may run ahead
+RATE_MAXIMUM_AGE = timedelta(days=45)  # a risk-free rate or yield older than that is nobody's estimate any more
 FX_MAXIMUM_AGE = timedelta(days=5)  # a reference rate of Friday serves until Tuesday after a long weekend
 
 
@@ -34,11 +35,17 @@ class Price:
 
 @dataclass(frozen=True)
 class PriceSet:
-    """What is known at one instant: a price per instrument (cash needs none) and exchange rates by pair."""
+    """What is known at one instant: a price per instrument (cash needs none), exchange rates by pair, and the yearly
+    rates that option models need: (kind, currency or instrument code) → rate."""
 
     at: datetime
     prices: Mapping[int, Price]
     fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+
+    def rates_of(self, kind: str) -> dict[str, Decimal]:
+        """The rates of one kind by currency or instrument code."""
+        return {subject: rate for (stated, subject), rate in self.rates.items() if stated == kind}
 
 
 # `known` limits what is seen to what one past transaction could see; empty: everything committed.
@@ -63,23 +70,37 @@ SELECT DISTINCT ON (base, quoted) base, quoted, value FROM market_fxrate
 WHERE as_of <= %(at)s AND as_of >= %(oldest)s AND recorded_at <= %(known_at)s
 ORDER BY base, quoted, as_of DESC, id DESC
 """
+LATEST_RATES = """
+SELECT DISTINCT ON (r.kind, r.currency, r.instrument_id) r.kind, coalesce(i.code, r.currency), r.value
+FROM market_rate r LEFT JOIN market_instrument i ON i.id = r.instrument_id
+WHERE r.kind IN ('risk_free', 'dividend') AND r.venue = '' AND r.effective_at <= %(at)s
+  AND r.effective_at >= %(oldest_rate)s AND r.recorded_at <= %(known_at)s
+ORDER BY r.kind, r.currency, r.instrument_id, r.effective_at DESC, r.id DESC
+"""
 
 
 def gather(*, at: datetime, known_at: datetime | None = None) -> PriceSet:
     """The prices to act on at `at`: the current quotes, or, given `known_at`, those recorded until then."""
     ever = datetime.max.replace(tzinfo=UTC)
-    parameters = {"at": at, "known_at": known_at or ever, "oldest": at - FX_MAXIMUM_AGE}
+    parameters = {
+        "at": at,
+        "known_at": known_at or ever,
+        "oldest": at - FX_MAXIMUM_AGE,
+        "oldest_rate": at - RATE_MAXIMUM_AGE,
+    }
     with connection.cursor() as cursor:
         cursor.execute(PAST_QUOTES if known_at else LATEST_QUOTES, parameters)
         rows = cursor.fetchall()
         cursor.execute(LATEST_FX, parameters)
         fx = {(base, quoted): value for base, quoted, value in cursor.fetchall()}
+        cursor.execute(LATEST_RATES, parameters)
+        rates = {(kind, subject): value for kind, subject, value in cursor.fetchall()}
     doubted = {**_from_before_a_split(rows, at), **_held(at, known_at)}
     prices = {
         instrument: Price(mark, as_of, source or "", doubted.get(instrument, "") or refused)
         for (instrument, _, _, mark, as_of, source), refused in zip(rows, _refusals(rows, at), strict=True)
     }
-    return PriceSet(at, prices, fx)
+    return PriceSet(at, prices, fx, rates)
 
 
 def _held(at: datetime, known_at: datetime | None) -> dict[int, str]:
@@ -149,12 +170,14 @@ def store(sweep: Sweep, found: PriceSet) -> None:
     ]
     SweepPrice.objects.bulk_create(changed + gone, batch_size=2000)
     sweep.fx = [[base, quoted, format(rate, "f")] for (base, quoted), rate in sorted(found.fx.items())]
+    sweep.rates = [[kind, subject, format(rate, "f")] for (kind, subject), rate in sorted(found.rates.items())]
 
 
 def of(sweep: Sweep) -> PriceSet:
     """The prices a sweep used, exactly."""
     fx = {(base, quoted): Decimal(rate) for base, quoted, rate in sweep.fx}
-    return PriceSet(sweep.at, _stored(sweep), fx)
+    rates = {(kind, subject): Decimal(rate) for kind, subject, rate in sweep.rates}
+    return PriceSet(sweep.at, _stored(sweep), fx, rates)
 
 
 def _columns(price: Price) -> dict[str, object]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
+from django.db.models import F
 
-from margin import policies
+from margin import contracts, policies
 from margin.engine import build, columns, copying
 from margin.models import PolicyVersion
 from margin.prices import Price, PriceSet
@@ -80,7 +81,7 @@ def take(
         account_rows = _accounts(accounts, places, prices.at)
         stream = _positions(accounts, past)
         visible = _visible()
-    instruments = build.instruments(_instruments(prices.prices, prices.at), {row.currency for row in account_rows})
+    instruments = build.instruments(_instruments(prices), {row.currency for row in account_rows})
     index = {code: place for place, code in enumerate(instruments.currencies)}
     book = build.book_from_columns(
         instruments,
@@ -94,7 +95,7 @@ def take(
         at=prices.at,
         book=book,
         instruments=instruments,
-        market=columns.Market(on=prices.at.date(), fx=prices.fx),
+        market=columns.Market(on=prices.at.date(), fx=prices.fx, risk_free=prices.rates_of("risk_free")),
         rules=columns.Rules(tuple(reading.policy for reading in readings)),
         readings=readings,
         prices=prices,
@@ -154,45 +155,44 @@ def _positions(chosen: Accounts, past: Past | None) -> bytes:
 
 
 INSTRUMENT_COLUMNS = (
-    "id",
-    "code",
-    "kind",
-    "currency",
-    "price_divisor",
-    "multiplier",
-    "leverage",
-    "lot_size",
-    "margin_eligible",
-    "sector",
-    "debt_class",
-    "matures_on",
-    "minor_exponent",
-    "ended_at",
+    *("id", "code", "kind", "currency", "price_divisor", "multiplier", "leverage", "lot_size", "margin_eligible"),
+    *("sector", "issuer", "debt_class", "matures_on", "minor_exponent", "ended_at", "daily_volume", "margin_class"),
+    *("index_id", "index_scale", "underlying_id", "right", "strike", "style", "expires_at", "cash_settled"),
+    *("deliverable", "terms"),
 )
 
 
-def _instruments(prices: Mapping[int, Price], at: datetime) -> list[build.InstrumentRow]:
+def _instruments(prices: PriceSet) -> list[build.InstrumentRow]:
+    listed = Instrument.objects.order_by("id").annotate(zone=F("calendar__zone"))
+    stored = {row.id: row for row in listed.values_list(*INSTRUMENT_COLUMNS, "zone", named=True)}
+    ids = {row.code: row.id for row in stored.values()}
+    world = contracts.World(stored, ids, prices.prices, prices.rates_of("dividend"), prices.at)
     rows = []
-    for stored in Instrument.objects.order_by("id").values_list(*INSTRUMENT_COLUMNS, named=True):
-        ended = f"ended {stored.ended_at:%Y-%m-%d}" if stored.ended_at and stored.ended_at <= at else ""
-        price = prices.get(stored.id, Price(refused=ended or "no price"))
+    for row in stored.values():
+        ended = f"ended {row.ended_at:%Y-%m-%d}" if row.ended_at and row.ended_at <= prices.at else ""
+        price = prices.prices.get(row.id, Price(refused=ended or "no price"))
         rows.append(
             build.InstrumentRow(
-                id=stored.id,
-                code=stored.code,
-                kind=stored.kind,
-                currency=stored.currency,
+                id=row.id,
+                code=row.code,
+                kind=row.kind,
+                currency=row.currency,
                 price=price.mark,
                 reason=ended or price.refused,
-                price_divisor=stored.price_divisor,
-                multiplier=stored.multiplier,
-                leverage=stored.leverage,
-                lot=stored.lot_size,
-                margin_eligible=stored.margin_eligible,
-                sector=stored.sector,
-                debt_class=stored.debt_class,
-                matures_on=stored.matures_on,
-                minor_exponent=stored.minor_exponent,
+                price_divisor=row.price_divisor,
+                multiplier=row.multiplier,
+                leverage=row.leverage,
+                lot=row.lot_size,
+                margin_eligible=row.margin_eligible,
+                sector=row.sector,
+                debt_class=row.debt_class,
+                matures_on=row.matures_on,
+                minor_exponent=row.minor_exponent,
+                contract=contracts.contract(row, world),
+                margin_class=row.margin_class,
+                index=row.index_id or 0,
+                issuer=row.issuer,
+                daily_volume=row.daily_volume,
             )
         )
     return rows

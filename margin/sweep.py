@@ -55,7 +55,7 @@ def _begin(kind: str, at: datetime, slot_at: datetime, ids: Sequence[int] | None
     prices.store(sweep, prices.gather(at=at))
     accounts = _eligible(kind, at, ids)
     sweep.eligible = len(accounts)
-    sweep.save(update_fields=["fx", "eligible"])
+    sweep.save(update_fields=["fx", "rates", "eligible"])
     shards.cut(sweep, accounts, exactly_these=ids is not None)
     return sweep
 

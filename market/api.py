@@ -27,6 +27,7 @@ class AliasRows(wire.Rows):
 class InstrumentRows(wire.Rows):
     calendar = wire.code("calendar.code", allow_null=True)
     underlying = wire.code("underlying.code", allow_null=True)
+    index = wire.code("index.code", allow_null=True)
     aliases = AliasRows(many=True, read_only=True)
     deliverable = serializers.DictField(read_only=True)
     terms = serializers.DictField(read_only=True)
@@ -38,7 +39,7 @@ class InstrumentRows(wire.Rows):
             *("lot_size", "tick_size", "calendar", "may_be_negative", "jump_limit_rate", "max_age_seconds"),
             *("margin_eligible", "leverage", "sector", "issuer", "underlying", "right", "strike", "style"),
             *("expires_at", "cash_settled", "inverse", "deliverable", "debt_class", "matures_on", "coupon_rate"),
-            *("terms", "listed_on", "ended_at"),
+            *("margin_class", "index", "index_scale", "daily_volume", "terms", "listed_on", "ended_at"),
         )
 
 
@@ -54,7 +55,7 @@ class InstrumentFilters(filters.FilterSet):
 class Instruments(viewsets.ReadOnlyModelViewSet[models.Instrument]):
     """Things that can be held, with the terms that margin rules read."""
 
-    queryset = models.Instrument.objects.select_related("calendar", "underlying").prefetch_related(
+    queryset = models.Instrument.objects.select_related("calendar", "underlying", "index").prefetch_related(
         Prefetch("aliases", models.Alias.objects.order_by("valid"))
     )
     serializer_class = InstrumentRows

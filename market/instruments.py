@@ -12,8 +12,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 
-from market import strict
-from market.models import Alias, Calendar, DebtClass, Instrument, Kind, Right, Scheme, Style
+from market import contracts, strict
+from market.models import Alias, Calendar, DebtClass, Instrument, Kind, MarginClass, Right, Scheme, Style
 from market.strict import Column, Control, File, Problems, Row, column
 
 LONGEST_CHAIN = 5
@@ -39,6 +39,10 @@ COLUMNS: dict[str, Column] = {
     "leverage": column(strict.decimal, optional=True, default=ONE, **RATE),
     "sector": column(strict.words, optional=True, default="", length=48),
     "issuer": column(strict.words, optional=True, default="", length=80),
+    "daily_volume": column(strict.decimal, optional=True, **PRICE),
+    "margin_class": column(strict.choice, optional=True, default=MarginClass.EQUITY, of=MarginClass.values),
+    "index": column(strict.code, optional=True, length=48),
+    "index_scale": column(strict.decimal, optional=True, default=ONE, **RATE),
     "underlying": column(strict.code, optional=True, length=48),
     "right": column(strict.choice, optional=True, default="", of=Right.values),
     "strike": column(strict.decimal, optional=True, **PRICE),
@@ -63,6 +67,15 @@ ALIAS_COLUMNS: dict[str, Column] = {
     "valid_from": column(strict.date, optional=True),
     "valid_until": column(strict.date, optional=True),
 }
+NEEDED: dict[str, tuple[str, ...]] = {
+    Kind.OPTION: ("underlying", "right", "strike", "style", "expires_at"),
+    Kind.FUTURE_OPTION: ("underlying", "right", "strike", "style", "expires_at"),
+    Kind.FUTURE: ("expires_at",),
+    Kind.WARRANT: ("underlying",),
+    Kind.BOND: ("matures_on", "debt_class"),
+    Kind.CASH: ("minor_exponent",),
+}
+PARENTS = ("underlying", "index")  # instruments that must be there first
 NAMES = (Scheme.TICKER, Scheme.ISIN, Scheme.FIGI)
 # What a later load may change; everything else is what the contract is.
 MUTABLE = (
@@ -76,6 +89,8 @@ MUTABLE = (
     "margin_eligible",
     "sector",
     "issuer",
+    "daily_volume",
+    "margin_class",
     "debt_class",
     "listed_on",
 )
@@ -112,7 +127,7 @@ def load_rows(rows: Sequence[Row]) -> Loaded:
     problems.check()
     waiting = [row for row in rows if row.values["code"] not in known]
     changed = [row for row in rows if row.values["code"] in known]
-    underlyings = {row.values["underlying"] for row in rows} - {None}
+    underlyings = {row.values[name] for row in rows for name in PARENTS} - {None}
     outside = {one.code: one for one in Instrument.objects.filter(code__in=underlyings - set(wanted))}
     known |= outside | _add(waiting, known | outside, calendars, problems)
     updated = sum(_update(row, known, calendars, problems) for row in changed)
@@ -125,25 +140,21 @@ def _check(row: Row, calendars: Mapping[str, Calendar], problems: Problems) -> N
     """What the database would refuse too, said in words and with the row."""
     values, number = row.values, row.number
     kind = values["kind"]
-    needed: tuple[str, ...] = ()
-    if kind in (Kind.OPTION, Kind.FUTURE_OPTION):
-        needed = ("underlying", "right", "strike", "style", "expires_at")
-    elif kind == Kind.FUTURE:
-        needed = ("expires_at",)
-    elif kind == Kind.BOND:
-        needed = ("matures_on", "debt_class")
-    elif kind == Kind.CASH:
-        needed = ("minor_exponent",)
-    for name in needed:
+    for name in NEEDED.get(kind, ()):
         if values[name] in (None, ""):
             problems.add(number, name, f"is missing; every {kind} has one")
     if kind != Kind.CASH and values["minor_exponent"] is not None:
         problems.add(number, "minor_exponent", f"belongs to cash alone, not to {kind}")
     if kind == Kind.CASH and values["code"] != values["currency"]:
         problems.add(number, "currency", f"the cash instrument {values['code']} must be its own currency")
-    for name in ("multiplier", "lot_size", "leverage", "jump_limit_rate"):
+    for name in ("multiplier", "lot_size", "leverage", "jump_limit_rate", "index_scale"):
         if values[name] <= 0:
             problems.add(number, name, f"{values[name]} is not positive")
+    try:
+        contracts.read(values["terms"], values["deliverable"])
+    except ValueError as error:
+        name, _, reason = str(error).partition(": ")
+        problems.add(number, name.split(".")[0], f"{name}: {reason}")
     if values["calendar"] is not None and values["calendar"] not in calendars:
         code = values["calendar"]
         problems.add(number, "calendar", f"{code} is not loaded; run manage.py load_calendars {code} first")
@@ -160,23 +171,25 @@ def _add(
     waiting = list(rows)
     for _ in range(LONGEST_CHAIN):
         there = {**known, **added}
-        ready = [row for row in waiting if row.values["underlying"] is None or row.values["underlying"] in there]
-        waiting = [
-            row for row in waiting if row.values["underlying"] is not None and row.values["underlying"] not in there
-        ]
+        ready = [row for row in waiting if not _missing_parent(row, there)]
+        waiting = [row for row in waiting if _missing_parent(row, there)]
         made = [Instrument(**_terms(row, there, calendars)) for row in ready]
         added |= {one.code: one for one in Instrument.objects.bulk_create(made, batch_size=1000)}
     for row in waiting:
-        underlying = row.values["underlying"]
-        problems.add(
-            row.number, "underlying", f"{underlying} is neither in this file nor loaded, or derives from itself"
-        )
+        name = _missing_parent(row, {**known, **added})
+        problems.add(row.number, name, f"{row.values[name]} is neither in this file nor loaded, or derives from itself")
     return added
+
+
+def _missing_parent(row: Row, there: Mapping[str, Instrument]) -> str:
+    """The first field that names an instrument which is not there yet, else ''."""
+    return next((name for name in PARENTS if row.values[name] is not None and row.values[name] not in there), "")
 
 
 def _terms(row: Row, known: Mapping[str, Instrument], calendars: Mapping[str, Calendar]) -> dict[str, Any]:
     terms = {name: value for name, value in row.values.items() if name not in NAMES}
-    terms["underlying"] = known[terms["underlying"]] if terms["underlying"] else None
+    for name in PARENTS:
+        terms[name] = known[terms[name]] if terms[name] else None
     terms["calendar"] = calendars[terms["calendar"]] if terms["calendar"] else None
     return terms
 
@@ -184,8 +197,9 @@ def _terms(row: Row, known: Mapping[str, Instrument], calendars: Mapping[str, Ca
 def _update(row: Row, known: Mapping[str, Instrument], calendars: Mapping[str, Calendar], problems: Problems) -> bool:
     """Bring one known instrument to the row; True if something changed. A changed contract term is a problem."""
     instrument = known[row.values["code"]]
-    if row.values["underlying"] and row.values["underlying"] not in known:
-        problems.add(row.number, "underlying", f"{row.values['underlying']} is not loaded")
+    missing = _missing_parent(row, known)
+    if missing:
+        problems.add(row.number, missing, f"{row.values[missing]} is not loaded")
         return False
     fresh = Instrument(**_terms(row, known, calendars))
     for name in FIXED:
@@ -202,7 +216,7 @@ def _update(row: Row, known: Mapping[str, Instrument], calendars: Mapping[str, C
 
 def _stored(instrument: Instrument, name: str) -> Any:
     """A field as its column holds it: the key of a related row rather than the row."""
-    return getattr(instrument, f"{name}_id" if name in ("calendar", "underlying") else name)
+    return getattr(instrument, f"{name}_id" if name in ("calendar", *PARENTS) else name)
 
 
 # --- names --------------------------------------------------------------------------------------------------

@@ -77,6 +77,22 @@ class Kind(models.TextChoices):
     PERPETUAL = "perpetual", "perpetual"
     CRYPTO = "crypto", "crypto spot"
     OTC = "otc", "OTC contract"
+    INDEX = "index", "index"  # never held: its level prices what is written on it
+    WARRANT = "warrant", "warrant"
+
+
+class MarginClass(models.TextChoices):
+    """As an underlying: which percentages the option rules ask (FINRA 4210(f)(2), Cboe Rule 10.3)."""
+
+    EQUITY = "equity", "equity"
+    ETF_NARROW = "etf_narrow", "fund on a narrow index"
+    ETF_BROAD = "etf_broad", "fund on a broad index"
+    ETN_BROAD = "etn_broad", "note on a broad index"
+    NARROW_INDEX = "narrow_index", "narrow index"
+    BROAD_INDEX = "broad_index", "broad index"
+    HIGH_CAP_INDEX = "high_cap_index", "broad index of high capitalisation"
+    VOL_INDEX = "vol_index", "volatility index"
+    FX = "fx", "foreign currency"
 
 
 class Right(models.TextChoices):
@@ -127,6 +143,17 @@ class Instrument(models.Model):
     leverage = fields.rate(default=1, help_text="Absolute leverage factor of a leveraged ETF or ETN")
     sector = models.CharField(max_length=48, blank=True)
     issuer = models.CharField(max_length=80, blank=True, help_text="Groups instruments for concentration")
+    daily_volume = fields.quantity(null=True, blank=True, help_text="Units traded on an average day")
+    margin_class = models.CharField(max_length=16, choices=MarginClass, default=MarginClass.EQUITY)
+    index = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="followers",
+        help_text="The full-size index that a fund follows, or that a reduced-value index is a part of",
+    )
+    index_scale = fields.rate(default=1, help_text="Size in full-size indexes: 0.1 for a tenth")
     underlying = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="derivatives")
     right = models.CharField(max_length=4, choices=Right, blank=True)
     strike = fields.price(null=True, blank=True)
@@ -168,6 +195,10 @@ class Instrument(models.Model):
             models.CheckConstraint(condition=Q(leverage__gt=0), name="leverage_is_positive"),
             models.CheckConstraint(condition=Q(jump_limit_rate__gt=0), name="jump_limit_is_positive"),
             models.CheckConstraint(condition=Q(price_divisor__gt=0), name="price_divisor_is_positive"),
+            models.CheckConstraint(condition=Q(index_scale__gt=0), name="index_scale_is_positive"),
+            models.CheckConstraint(
+                condition=~Q(kind="warrant") | Q(underlying__isnull=False), name="warrant_has_an_underlying"
+            ),
         )
 
     def __str__(self) -> str:

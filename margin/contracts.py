@@ -1,0 +1,92 @@
+"""What derivatives are written on, from rows to the engine: contracts, with their underlyings' prices and dividends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from margin.engine.columns import Contract
+from margin.prices import Price
+from market import contracts
+
+WRITTEN = frozenset({"option", "future_option", "warrant", "bond", "equity"})  # kinds that may turn into something
+NO_PRICE = Price(refused="no price")
+
+
+@dataclass(frozen=True)
+class World:
+    """What all contracts of a snapshot are read against."""
+
+    stored: Mapping[int, Any]  # instrument rows by id
+    ids: Mapping[str, int]  # by code
+    prices: Mapping[int, Price]
+    dividends: Mapping[str, Decimal]  # by instrument code
+    at: datetime
+
+
+def contract(row: Any, world: World) -> Contract | None:
+    """The contract of one instrument row, or None where it is written on nothing.
+
+    What cannot be read leaves `spot` None with the reason, so that its holders are unpriced and nobody is guessed at.
+    """
+    if row.underlying_id is None or row.kind not in WRITTEN:
+        return None
+    underlying = world.stored[row.underlying_id]
+    price = world.prices.get(underlying.id, NO_PRICE)
+    spot, reason = price.mark, f"{underlying.code}: {price.refused}" if price.refused else ""
+    try:
+        rare = contracts.read(row.terms, row.deliverable)
+        delivered = tuple(_delivered(code, units, world) for code, units in rare.units.items())
+    except ValueError as error:
+        rare, delivered, reason = contracts.Rare(), (), f"{row.code}: {error}"
+    return Contract(
+        underlying=underlying.id,
+        spot=None if reason or spot is None else _main_unit(spot, underlying.price_divisor),
+        spot_reason=reason,
+        margin_class=underlying.margin_class,
+        leverage=underlying.leverage,
+        index=_index(underlying),
+        scale=underlying.index_scale,
+        dividend_rate=world.dividends.get(underlying.code, Decimal(0)),
+        right=row.right,
+        strike=row.strike or Decimal(0),
+        style=row.style,
+        expires_on=None if row.expires_at is None else last_day(row.expires_at, row.zone),
+        is_cash_settled=row.cash_settled,
+        settles=rare.settles,
+        venue=rare.venue,
+        is_guaranteed=rare.guaranteed,
+        is_flex=rare.flex,
+        is_adjusted=rare.is_adjusted,
+        deliverable=delivered,
+        deliverable_cash=rare.cash,
+        conversion=rare.conversion,
+        exercise_price=rare.exercise_price,
+    )
+
+
+def last_day(expires_at: datetime, zone: str | None) -> Any:
+    """The day on which it expires, where its calendar's clock stands; UTC around the clock."""
+    return expires_at.astimezone(ZoneInfo(zone or "UTC")).date()
+
+
+def _index(underlying: Any) -> int:
+    """The full-size index: what the underlying follows or is a part of, or itself."""
+    if underlying.index_id is not None:
+        return int(underlying.index_id)
+    return int(underlying.id) if underlying.kind == "index" else 0
+
+
+def _delivered(code: str, units: Decimal, world: World) -> tuple[int, Decimal, Decimal | None]:
+    if code not in world.ids:
+        raise ValueError(f"deliverable.units.{code}: not an instrument of ours")
+    delivered = world.stored[world.ids[code]]
+    price = world.prices.get(delivered.id, NO_PRICE)
+    mark = None if price.refused or price.mark is None else _main_unit(price.mark, delivered.price_divisor)
+    return delivered.id, units, mark
+
+
+def _main_unit(price: Decimal, divisor: int) -> Decimal:
+    return price if divisor == 1 else price / divisor
