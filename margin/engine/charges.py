@@ -12,7 +12,7 @@ import numpy as np
 
 from margin.engine import build, sums
 from margin.engine.columns import Array, Book, Charges, Instruments, Market, Rules, Status
-from margin.engine.exact import exactly
+from margin.engine.exact import ONE, ZERO, exactly
 from margin.engine.groups import GroupCharge
 from margin.engine.levels import classify, thresholds
 from margin.engine.measures import Levels, UnitCharge
@@ -72,9 +72,13 @@ def lines(of_policy: sums.PolicySums, regime: int) -> Iterator[tuple[int, Line]]
         status = classify(levels, thresholds(levels, rule, Decimal), rule, Decimal)
         for k, account in enumerate(priced):
             if levels.applies[k] and status[k] != Status.UNPRICED:
-                yield from ((int(account), line) for line in _position_lines(of_policy, regime, int(account)))
-                yield from ((int(account), line) for line in _group_lines(of_policy, regime, int(account)))
-                yield from ((int(account), line) for line in _account_lines(levels, k))
+                listed = [
+                    *_position_lines(of_policy, regime, int(account)),
+                    *_group_lines(of_policy, regime, int(account)),
+                    *_account_lines(levels, k),
+                ]
+                listed += _floor_lines(of_policy, regime, int(account), sum((line.amount for line in listed), ZERO))
+                yield from ((int(account), line) for line in listed)
 
 
 def levels_of(of_policy: sums.PolicySums, regime: int, accounts: Array) -> Levels:
@@ -108,11 +112,26 @@ def _group_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Itera
                 yield Line(at, charge.code, charge.branch, charge.amount, fx, amount, group=charge, legs=legs)
 
 
+def _floor_lines(of_policy: sums.PolicySums, regime: int, account: int, charged: Decimal) -> Iterator[Line]:
+    """Top-ups to the floors of parts: what each asks beyond all that is charged so far."""
+    for part in of_policy.parts[regime]:
+        if part.floors is None or part.floors[account] <= charged:
+            continue
+        (group,) = np.flatnonzero(part.groups.account == account)
+        told, fx = part.figures.told(int(group)).floor, part.fx[group]
+        if told is None:
+            raise ValueError(f"{part.rule.methodology} does not tell where its floor of {part.floors[account]} is from")
+        amount = part.floors[account] - charged
+        stated = {**told.inputs, "floor": part.floors[account], "charged": charged}
+        yield Line(ACCOUNT, told.code, told.branch, amount, ONE, amount, group=replace(told, inputs=stated))
+        charged = part.floors[account]
+
+
 def _account_lines(levels: Levels, k: int) -> Iterator[Line]:
     for charge in levels.charges:
         if charge.amount[k]:
             amount = charge.amount[k]
-            yield Line(ACCOUNT, charge.code, charge.branch[k], amount, Decimal(1), amount)
+            yield Line(ACCOUNT, charge.code, charge.branch[k], amount, ONE, amount)
 
 
 def _objects(values: list[object]) -> Array:

@@ -83,10 +83,14 @@ class EquityPart:
 
 @dataclass(frozen=True)
 class Told:
-    """A group's explanation: its charges add up to the requirement, its parts to the equity, exactly."""
+    """A group's explanation: its charges add up to the requirement, its parts to the equity, exactly.
+
+    `floor` tells where the group's floor comes from; its amount is the floor itself.
+    """
 
     charges: tuple[GroupCharge, ...] = ()
     equity: tuple[EquityPart, ...] = ()
+    floor: GroupCharge | None = None
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,18 @@ class GroupFigures:
     equity: Array  # Decimal[g]
     refused: Array  # str[g]
     told: Callable[[int], Told]
+    floor: Array | None = None  # Decimal[g]: what the whole account must at least hold, whatever the charges say
 
 
 def nothing_told(_: int) -> Told:
     """The explanation of groups that charge nothing."""
     return Told()
+
+
+def none(count: int) -> GroupFigures:
+    """Figures of groups that ask nothing."""
+    zero, silent = np.full(count, Decimal(0), object), np.full(count, "", object)
+    return GroupFigures(zero, zero, zero, silent, nothing_told)
 
 
 def arrange(

@@ -10,7 +10,7 @@ from margin.engine import build
 from margin.engine.columns import Array, Book, Instruments, Market, PartRule, Policy
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import NO_GROUP, GroupFigures, Groups, Keys, arrange, per_account
-from margin.engine.measures import INITIAL, REQUIREMENT, VALUE, Units, governed
+from margin.engine.measures import INITIAL, REQUIREMENT, VALUE, Units, governed, larger
 from margin.engine.methodologies import part_by_code
 
 
@@ -23,6 +23,7 @@ class Part:
     figures: GroupFigures
     fx: Array  # Decimal[g]: the group's currency in the account's base currency, 0 where it is missing
     totals: Mapping[str, Array]  # Decimal per account, in base currency, by the lane they are added to
+    floors: Array | None  # Decimal per account, in base currency: what the requirement is at least
 
     def refusals(self) -> Iterator[tuple[int, str]]:
         """(account, reason) of every group that has no number."""
@@ -127,7 +128,8 @@ def _measured(
             REQUIREMENT: per_account(figures.requirement * fx, groups.account, len(rows)),
             INITIAL: per_account(figures.initial * fx, groups.account, len(rows)),
         }
-    return Part(part, groups, figures, fx, totals)
+        floors = None if figures.floor is None else per_account(figures.floor * fx, groups.account, len(rows))
+    return Part(part, groups, figures, fx, totals, floors)
 
 
 def quantities(book: Book, positions: Array) -> Array:
@@ -141,22 +143,27 @@ def quantities(book: Book, positions: Array) -> Array:
     return out
 
 
-def added(parts: Sequence[Part], name: str, accounts: Array) -> Array:
-    """What all parts add to one lane of the chosen accounts, in base currency. Call inside `exact.exactly()`."""
-    total = np.full(len(accounts), ZERO, object)
+def completed(parts: Sequence[Part], columns: Mapping[str, Array], accounts: Array) -> dict[str, Array]:
+    """Totals of the chosen accounts with all that the parts add, floors last. Works on Decimals and on floats alike."""
+    out = dict(columns)
     for part in parts:
-        if name in part.totals:
-            total = total + part.totals[name][accounts]
-    return total
+        for name, amounts in part.totals.items():
+            if name in out:
+                out[name] = out[name] + amounts[accounts].astype(out[name].dtype)
+    for part in parts:
+        for name in (REQUIREMENT, INITIAL):
+            if part.floors is not None and name in out:
+                out[name] = larger(out[name], part.floors[accounts].astype(out[name].dtype))
+    return out
 
 
 def magnitude(parts: Sequence[Part], count: int) -> Array:
     """float64: the size of what the parts add per account, for the error bound of float totals."""
     size = np.zeros(count)
     for part in parts:
-        for column in part.totals.values():
+        for column in (*part.totals.values(), *(() if part.floors is None else (part.floors,))):
             size += np.abs(column.astype(np.float64))
     return size
 
 
-__all__ = ["Claims", "Part", "added", "claim", "keys_of", "magnitude", "measure", "quantities"]
+__all__ = ["Claims", "Part", "claim", "completed", "keys_of", "magnitude", "measure", "quantities"]

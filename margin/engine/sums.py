@@ -100,10 +100,9 @@ class PolicySums:
         for name, column in picked.items():
             columns[name] = np.bincount(owner, weights=column * rates, minlength=len(self.rows))
             magnitude += np.bincount(owner, weights=np.abs(column * rates), minlength=len(self.rows))
-            for part in self.parts[regime]:
-                if name in part.totals:
-                    columns[name] += part.totals[name].astype(np.float64)
-        magnitude += parts.magnitude(self.parts[regime], len(self.rows))
+        if self.parts[regime]:
+            columns = parts.completed(self.parts[regime], columns, np.arange(len(self.rows)))
+            magnitude += parts.magnitude(self.parts[regime], len(self.rows))
         too_wide = np.zeros(len(self.rows), bool)
         too_wide[owner[wide]] = True
         return Totals(columns, float, self.rule_fx[regime].floats(), unknown), magnitude, too_wide
@@ -117,7 +116,7 @@ class PolicySums:
             for name, lane in self.lane_of[regime].items()
         }
         if self.parts[regime]:
-            columns = {name: column + parts.added(self.parts[regime], name, chosen) for name, column in columns.items()}
+            columns = parts.completed(self.parts[regime], columns, chosen)
         unknown = np.zeros(len(chosen), bool)
         if regime in self.costs:
             _, segment_unknown = self.costs[regime]
