@@ -209,7 +209,7 @@ def plan(
 
 
 def _eligible(account: Account, excluded: Collection[int]) -> list[Holding]:
-    may_be_traded = governed(account.instruments, account.rule.kinds) & (account.instruments.kind != CASH)
+    may_be_traded = governed(account.instruments, account.rule.governs) & (account.instruments.kind != CASH)
     return [
         Holding(row, quantity, account.instruments.lot[row])
         for row, (quantity, _) in build.positions_of(account.book, account.row).items()
