@@ -118,7 +118,7 @@ def _floor_lines(of_policy: sums.PolicySums, regime: int, account: int, charged:
         if part.floors is None or part.floors[account] <= charged:
             continue
         (group,) = np.flatnonzero(part.groups.account == account)
-        told, fx = part.figures.told(int(group)).floor, part.fx[group]
+        told = part.figures.told(int(group)).floor
         if told is None:
             raise ValueError(f"{part.rule.methodology} does not tell where its floor of {part.floors[account]} is from")
         amount = part.floors[account] - charged
