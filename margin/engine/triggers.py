@@ -18,7 +18,7 @@ CENTS = 2
 
 @dataclass(frozen=True)
 class Trigger:
-    """`exact`: the excess is zero, or jumps below it, and is negative beyond. `quoted`: the last tick without a call."""
+    """`exact`: the excess is zero (or jumps below) and negative beyond. `quoted`: the last tick without a call."""
 
     exact: Fraction
     quoted: Decimal
