@@ -19,6 +19,7 @@ def warm() -> None:
     """Compile every kernel, or load it from the cache. Safe to call often; takes seconds only the first time."""
     sums()
     rows()
+    pricing()
 
 
 def sums() -> ModuleType:
@@ -35,6 +36,14 @@ def rows() -> ModuleType:
     from margin.engine.kernels import stored_rows
 
     return stored_rows
+
+
+def pricing() -> ModuleType:
+    """The kernels that price options: see `pricing_options`."""
+    _choose_cache()
+    from margin.engine.kernels import pricing_options
+
+    return pricing_options
 
 
 def _choose_cache() -> None:
