@@ -1,8 +1,8 @@
 """What options are worth, and the volatility that a price implies. Models in float64: the caller rounds, once.
 
 Everywhere: prices are per unit of the underlying; `years` is the time to expiry; `rate` and `dividend` are continuous
-per year; `volatility` is per square root of a year; `is_call` is true for calls. Arguments are float64 arrays, or numbers,
-that broadcast together; results have the broadcast shape. Nothing raises: what has no value is NaN.
+per year; `volatility` is per square root of a year; `is_call` is true for calls. Arguments are float64 arrays,
+or numbers, that broadcast together; results have the broadcast shape. Nothing raises: what has no value is NaN.
 
 * European: Black, Scholes and Merton (1973), to 1e-9 of spot against a high-precision normal distribution.
 * On a forward: Black (1976), the same formula with the rate for a dividend.
@@ -10,7 +10,7 @@ that broadcast together; results have the broadcast shape. Nothing raises: what 
   1 ÷ steps), never below the European value: root mean square error 0.005 % of spot.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Implied:
 def european(spot: Any, strike: Any, years: Any, rate: Any, dividend: Any, volatility: Any, is_call: Any) -> Array:
     """European values. Without volatility or time: the discounted difference where positive."""
     columns = _columns(spot, strike, years, rate, dividend, volatility, is_call)
-    return european_scenarios(*columns, np.zeros(1), np.zeros(1)).reshape(columns[0].shape)
+    return _closed_form(columns, np.ones(1), np.ones(1)).reshape(columns[0].shape)
 
 
 def black76(forward: Any, strike: Any, years: Any, rate: Any, volatility: Any, is_call: Any) -> Array:
@@ -62,17 +62,25 @@ def european_scenarios(
     Shocks are fractions [points], above -1 for prices and at least -1 for volatilities; all options see all points.
     """
     columns = _columns(spot, strike, years, rate, dividend, volatility, is_call)
+    return _closed_form(columns, 1.0 + np.asarray(price_shocks, np.float64), _widenings(volatility_shocks))
+
+
+def _closed_form(columns: Sequence[Array], factors: Array, widenings: Array) -> Array:
+    """[points, n] with spot × factor and volatility × widening."""
     spot, strike, years, rate, dividend, volatility, is_call = (column.reshape(-1) for column in columns)
     present, paid = spot * np.exp(-dividend * years), strike * np.exp(-rate * years)
     deviation = np.maximum(volatility * np.sqrt(years), _LEAST_DEVIATION)
     sign = np.where(is_call > 0, 1.0, -1.0)
-    factors = 1.0 + np.asarray(price_shocks, np.float64)
-    widenings = np.maximum(1.0 + np.asarray(volatility_shocks, np.float64), _LEAST_DEVIATION)
     out = np.empty((len(factors), spot.size))
     kernels.pricing().european(
         present, paid, np.log(present / paid), deviation, sign, factors, np.log(factors), widenings, out
     )
     return out
+
+
+def _widenings(volatility_shocks: Array) -> Array:
+    """1 + shock, kept above 0: the formulas divide by it."""
+    return np.maximum(1.0 + np.asarray(volatility_shocks, np.float64), _LEAST_DEVIATION)
 
 
 def american(
@@ -91,7 +99,7 @@ def american(
         *chosen, calls = (column[may_pay] for column in columns)
         sign = np.where(calls > 0, 1.0, -1.0)
         coarse = steps // 2 - (steps // 2 + 1) % 2
-        fine_value, coarse_value = _tree(*chosen, sign, steps), _tree(*chosen, sign, coarse)
+        fine_value, coarse_value = _tree(chosen, sign, steps), _tree(chosen, sign, coarse)
         extrapolated = (steps * fine_value - coarse * coarse_value) / (steps - coarse)
         at_once = sign * (chosen[0] - chosen[1])
         value[may_pay] = np.maximum(np.maximum(extrapolated, at_once), value[may_pay])
@@ -113,7 +121,7 @@ def american_scenarios(
     columns = _columns(spot, strike, years, rate, dividend, volatility, is_call)
     spot, strike, years, rate, dividend, volatility, is_call = (column.reshape(-1) for column in columns)
     factors = 1.0 + np.asarray(price_shocks, np.float64)[:, None]
-    widenings = np.maximum(1.0 + np.asarray(volatility_shocks, np.float64)[:, None], 0.0)
+    widenings = _widenings(volatility_shocks)[:, None]
     return american(spot * factors, strike, years, rate, dividend, volatility * widenings, is_call)
 
 
@@ -205,14 +213,13 @@ def _vega(volatility: Array, rows: Array, scale: Array, paid: Array, years: Arra
     return slope
 
 
-def _tree(
-    spot: Array, strike: Array, years: Array, rate: Array, dividend: Array, volatility: Array, sign: Array, steps: int
-) -> Array:
+def _tree(columns: Sequence[Array], sign: Array, steps: int) -> Array:
     """American values from one tree of an odd number of steps: Leisen and Reimer, with Peizer and Pratt's inversion.
 
     Far from the strike the tree is centred _CENTRED deviations away instead: it is a lawful tree wherever its centre
     lies, and stays one without volatility.
     """
+    spot, strike, years, rate, dividend, volatility = columns
     count = len(spot)
     padded = -count % kernels.pricing().LANES
     deviation = np.maximum(volatility * np.sqrt(years), _LEAST_DEVIATION)
@@ -221,9 +228,9 @@ def _tree(
     p, p_of_spot = _peizer_pratt(d2, steps), _peizer_pratt(d2 + deviation, steps)
     growth, discount = np.exp(drift / steps), np.exp(-rate * years / steps)
     up, down = growth * p_of_spot / p, growth * (1.0 - p_of_spot) / (1.0 - p)
-    columns = (spot, strike, sign, down, up / down, discount * p, discount * (1.0 - p))
+    inputs = (spot, strike, sign, down, up / down, discount * p, discount * (1.0 - p))
     out = np.empty(count + padded)
-    kernels.pricing().american(*(np.pad(column, (0, padded), "edge") for column in columns), steps, out)
+    kernels.pricing().american(*(np.pad(column, (0, padded), "edge") for column in inputs), steps, out)
     return out[:count]
 
 

@@ -58,7 +58,7 @@ def _exp(x):
     series = series * r + 0.5
     series = series * r + 1.0
     series = series * r + 1.0
-    return _float_of(_bits_of(series) + (_bits_of(shifted) << 52))
+    return _float_of(_bits_of(series) + (_bits_of(shifted) << 52))  # type: ignore[call-arg]  # numba passes the context
 
 
 @njit(inline="always")
@@ -122,6 +122,19 @@ def european(spot, strike, moneyness, deviation, sign, factors, log_factors, dev
                 row[i] = side[i] * value
 
 
+@njit(inline="always")
+def _fold(values, powers, base, paid, up, pu, pd, steps):
+    """From the payoffs at expiry back to today: at each node the greater of holding on and exercising."""
+    for step in range(steps, 0, -1):
+        for lane in range(LANES):
+            base[lane] *= up[lane]
+        for i in range(step):
+            held, risen, power = values[i], values[i + 1], powers[i]
+            for lane in range(LANES):
+                kept = pu[lane] * risen[lane] + pd[lane] * held[lane]
+                held[lane] = max(kept, base[lane] * power[lane] - paid[lane])
+
+
 @njit(
     types.void(*(_input() for _ in range(7)), types.int64, types.float64[::1]),
     cache=True,
@@ -140,25 +153,15 @@ def american(spot, strike, sign, down, ratio, discounted_up, discounted_down, st
     for low in range(0, spot.size, LANES):
         for lane in range(LANES):
             o = low + lane
-            base[lane], paid[lane], up[lane] = spot[o], sign[o] * strike[o], 1.0 / down[o]
+            base[lane], paid[lane], up[lane] = spot[o] * down[o] ** steps, sign[o] * strike[o], 1.0 / down[o]
             pu[lane], pd[lane] = discounted_up[o], discounted_down[o]
             powers[0, lane] = sign[o]  # the sign rides with the powers: payoff = base × power - sign × strike
-        for _ in range(steps):
-            for lane in range(LANES):
-                base[lane] *= down[low + lane]
         for i in range(steps):
             for lane in range(LANES):
                 powers[i + 1, lane] = powers[i, lane] * ratio[low + lane]
         for i in range(steps + 1):
             for lane in range(LANES):
                 values[i, lane] = max(0.0, base[lane] * powers[i, lane] - paid[lane])
-        for step in range(steps, 0, -1):
-            for lane in range(LANES):
-                base[lane] *= up[lane]
-            for i in range(step):
-                held, risen, power = values[i], values[i + 1], powers[i]
-                for lane in range(LANES):
-                    kept = pu[lane] * risen[lane] + pd[lane] * held[lane]
-                    held[lane] = max(kept, base[lane] * power[lane] - paid[lane])
+        _fold(values, powers, base, paid, up, pu, pd, steps)
         for lane in range(LANES):
             out[low + lane] = values[0, lane]
