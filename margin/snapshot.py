@@ -77,11 +77,13 @@ def take(
     """
     readings = tuple(policies.read(version) for version in in_force.values())
     places = {code: place for place, code in enumerate(in_force)}
-    with _one_moment():
+    with one_moment():
         account_rows = _accounts(accounts, places, prices.at)
         stream = _positions(accounts, past)
         visible = _visible()
-    instruments = build.instruments(_instruments(prices), {row.currency for row in account_rows})
+    instruments = build.instruments(
+        instrument_rows(stored_instruments(), prices), {row.currency for row in account_rows}
+    )
     index = {code: place for place, code in enumerate(instruments.currencies)}
     book = build.book_from_columns(
         instruments,
@@ -104,7 +106,8 @@ def take(
 
 
 @contextmanager
-def _one_moment() -> Iterator[None]:
+def one_moment() -> Iterator[None]:
+    """Everything inside reads the same moment and writes nothing, unless the caller is in a transaction already."""
     if connection.in_atomic_block:
         yield
         return
@@ -162,9 +165,14 @@ INSTRUMENT_COLUMNS = (
 )
 
 
-def _instruments(prices: PriceSet) -> list[build.InstrumentRow]:
+def stored_instruments() -> dict[int, Any]:
+    """Every instrument by id, as rows with INSTRUMENT_COLUMNS and the `zone` of its calendar."""
     listed = Instrument.objects.order_by("id").annotate(zone=F("calendar__zone"))
-    stored = {row.id: row for row in listed.values_list(*INSTRUMENT_COLUMNS, "zone", named=True)}
+    return {row.id: row for row in listed.values_list(*INSTRUMENT_COLUMNS, "zone", named=True)}
+
+
+def instrument_rows(stored: Mapping[int, Any], prices: PriceSet) -> list[build.InstrumentRow]:
+    """The engine's rows from stored ones (or from what has the same columns) under the given prices and rates."""
     ids = {row.code: row.id for row in stored.values()}
     world = contracts.World(stored, ids, prices.prices, prices.rates_of("dividend"), prices.at)
     rows = []

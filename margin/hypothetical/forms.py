@@ -1,0 +1,200 @@
+"""Documents from strangers: JSON to frozen dataclasses, or a refusal with the path of what is wrong. Pure.
+
+A dataclass says with `said` what each field is for and what it may hold; `read` enforces it and `schema` tells it as
+JSON Schema, so that the two cannot differ.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, field, fields, is_dataclass
+from datetime import date
+from decimal import Decimal
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from margin.engine import terms
+from market import strict
+
+T = TypeVar("T")
+DEEPEST = 16
+LONGEST_TEXT = 500
+LONGEST_NUMBER = 40  # characters: exact arithmetic has room for products of these, not of thousands of digits
+NUMBER = {"digits": 32, "places": 12}  # as wide as the columns of prices and quantities
+PATTERN = r"^-?[0-9]{1,20}(\.[0-9]+)?$"
+
+
+class Wrong(ValueError):
+    """A document cannot be read: `path` says where (`instruments[3].strike`), `reason` what is wrong."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}" if path else reason)
+
+
+def said(about: str, *, default: Any = MISSING, **limits: Any) -> Any:
+    """A field of a document. `of`: the choices; `day`, `positive`, `code`: true where it must be one; `most`: items."""
+    metadata = {"about": about, **limits}
+    if isinstance(default, dict | list):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def loads(text: str) -> Any:
+    """The value of a JSON text: no field twice, no NaN; fractions as Decimal, which `read` refuses. Raises Wrong."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_float=Decimal, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise Wrong("", f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except (RecursionError, ValueError) as error:
+        raise Wrong("", error.reason if isinstance(error, Wrong) else f"is not JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Wrong("", f"the field {strict.shown(name)} is given twice in one object")
+        found[name] = value
+    return found
+
+
+def _no_constant(literal: str) -> Any:
+    raise Wrong("", f"{literal} is not JSON")
+
+
+def read(kind: type[T], document: Any) -> T:
+    """The dataclass that the JSON document is. Raises Wrong."""
+    _check_size(document, "", 1)
+    try:
+        found = terms.read(kind, document)
+    except ValueError as error:
+        path, colon, reason = str(error).partition(": ")
+        raise Wrong(*((path, reason) if colon else ("", path))) from None
+    _check(found, "")
+    return found
+
+
+def day(text: str, path: str) -> date:
+    """The day that is written as 2026-06-03. Raises Wrong."""
+    try:
+        return strict.date(text, field=path)
+    except strict.Refused as refusal:
+        raise Wrong(path, refusal.problems[0].reason) from None
+
+
+def _check_size(value: Any, path: str, depth: int) -> None:
+    """What arithmetic or recursion could choke on, anywhere in the document, policies included."""
+    if depth > DEEPEST:
+        raise Wrong(path, f"is nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_size(inner, f"{path}.{key}" if path else str(key), depth + 1)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            _check_size(inner, f"{path}[{place}]", depth + 1)
+    elif isinstance(value, float | Decimal):
+        raise Wrong(path, f'a number in quotes is expected, as "{value}"')
+    elif isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise Wrong(path, f"is longer than {LONGEST_TEXT} characters")
+        if len(value) > LONGEST_NUMBER and value.strip("+-.0123456789eE_ ") == "":
+            raise Wrong(path, f"is a number of more than {LONGEST_NUMBER} characters")
+    elif isinstance(value, int) and abs(value) >= 10**20:
+        raise Wrong(path, "has more than 20 digits")
+
+
+def _check(value: Any, path: str, limits: Mapping[str, Any] = {}) -> None:
+    """What the types alone do not say."""
+    if value is None:
+        return
+    if is_dataclass(value):
+        for each in fields(value):
+            _check(getattr(value, each.name), f"{path}.{each.name}" if path else each.name, each.metadata)
+    elif isinstance(value, tuple):
+        if len(value) > limits.get("most", len(value)):
+            raise Wrong(path, f"holds {len(value)} items; the most is {limits['most']}")
+        for place, inner in enumerate(value):
+            _check(inner, f"{path}[{place}]", limits)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check(inner, f"{path}.{key}", limits)
+    else:
+        _check_plain(value, path, limits)
+
+
+def _check_plain(value: Any, path: str, limits: Mapping[str, Any]) -> None:
+    try:
+        if isinstance(value, Decimal):
+            strict.exact(value, field=path, **NUMBER)
+        if limits.get("code") and value:
+            strict.code(value, field=path, length=limits["code"])
+    except strict.Refused as refusal:
+        raise Wrong(path, refusal.problems[0].reason) from None
+    if "of" in limits and value not in limits["of"]:
+        raise Wrong(path, f"{value!r} is not one of {', '.join(map(str, limits['of']))}")
+    if limits.get("positive") and isinstance(value, Decimal | int) and value <= 0:
+        raise Wrong(path, f"{value} is not more than 0")
+    if limits.get("day") and value:
+        day(value, path)
+
+
+# --- as JSON Schema -----------------------------------------------------------------------------------
+
+
+def schema(kind: type[Any]) -> dict[str, Any]:
+    """The JSON Schema of the documents that `read` takes, with a definition for every dataclass within."""
+    defined: dict[str, Any] = {}
+    whole = _object(kind, defined)
+    return {**whole, "$defs": {**defined, "number": {"type": ["string", "integer"], "pattern": PATTERN}}}
+
+
+def _object(kind: type[Any], defined: dict[str, Any]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    known = list(fields(kind))
+    return {
+        "type": "object",
+        "description": (kind.__doc__ or "").strip(),
+        "additionalProperties": False,
+        "required": [f.name for f in known if f.default is MISSING and f.default_factory is MISSING],
+        "properties": {f.name: dict(_property(hints[f.name], f.metadata, defined)) for f in known},
+    }
+
+
+def _property(kind: Any, limits: Mapping[str, Any], defined: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from _type(kind, limits, defined).items()
+    if "about" in limits:
+        yield "description", limits["about"]
+
+
+def _type(kind: Any, limits: Mapping[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
+    if get_origin(kind) is None and not is_dataclass(kind):
+        return _plain_type(kind, limits)
+    if get_origin(kind) in (Union, UnionType):
+        inner = _type(next(one for one in get_args(kind) if one is not type(None)), limits, defined)
+        return {"anyOf": [inner, {"type": "null"}]}
+    if get_origin(kind) is tuple:
+        many = {"maxItems": limits["most"]} if "most" in limits else {}
+        return {"type": "array", "items": _type(get_args(kind)[0], {**limits, "most": 10**6}, defined), **many}
+    if get_origin(kind) in (dict, Mapping):
+        return {"type": "object", "additionalProperties": _type(get_args(kind)[1], limits, defined)}
+    name = getattr(kind, "__name__", "")
+    if name not in defined:
+        defined[name] = {}
+        defined[name] = _object(kind, defined)
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _plain_type(kind: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
+    if "of" in limits:
+        return {"enum": list(limits["of"])}
+    if limits.get("day") and kind is str:
+        return {"type": "string", "format": "date"}
+    return dict(_PLAIN.get(kind, {}))
+
+
+_PLAIN: dict[Any, dict[str, Any]] = {
+    Decimal: {"$ref": "#/$defs/number"},
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+}
