@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -32,7 +32,7 @@ ACCOUNTS = 500
 SWEEPERS = 16
 
 
-def five_hundred_in_deficit() -> None:
+def five_hundred_in_deficit(at: datetime = MONDAY) -> None:
     """500 accounts long 100 XYZ at 50.00 with 3,600 borrowed: each misses 100.00 of the house requirement."""
     rows.policy("us_margin", world.securities())
     xyz, dollars = rows.equity("XYZ", max_age_seconds=10**6), rows.cash()
@@ -47,14 +47,14 @@ def five_hundred_in_deficit() -> None:
     Revision.objects.bulk_create(Revision(account=account) for account in accounts)
     held = [(account.pk, xyz.pk, Decimal(100), Decimal(5000)) for account in accounts]
     owed = [(account.pk, dollars.pk, Decimal(-3600), None) for account in accounts]
-    positions.write(held + owed, cause="book", reference="test", effective_at=MONDAY)
-    quote(xyz, "50", MONDAY)
+    positions.write(held + owed, cause="book", reference="test", effective_at=at)
+    quote(xyz, "50", at)
 
 
-def everything_is_there_once() -> None:
+def everything_is_there_once(at: datetime = MONDAY) -> None:
     assert MarginCall.objects.open().count() == MarginCall.objects.count() == ACCOUNTS
     assert Event.objects.filter(kind="call.issued").count() == Event.objects.count() == ACCOUNTS
-    while notices.prepare(at=MONDAY + minutes(1)):
+    while notices.prepare(at=at + minutes(1)):
         pass
     assert Counter(Notice.objects.values_list("event__kind", flat=True)) == {"call.issued": ACCOUNTS}
     assert history.verify_all().is_intact
