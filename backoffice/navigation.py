@@ -87,6 +87,7 @@ SIDEBAR = [
             rows("Policies", "gavel", "margin_policy"),
             rows("Policy versions", "history_edu", "margin_policyversion"),
             rows("Receivables", "receipt_long", "margin_receivable"),
+            rows("SMA entries", "stacked_line_chart", "margin_smaentry"),
             rows("Alarms", "notifications_active", "margin_alarm"),
         ],
     },

@@ -15,7 +15,7 @@ ROOMS = {
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chain event warning margincall"
-    " cure plan planline approval planfill receivable alarm",
+    " cure plan planline approval planfill receivable alarm smaentry",
     "notifications": "notice attempt delivery horizon",
 }
 

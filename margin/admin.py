@@ -9,7 +9,19 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from margin import actors, rows
-from margin.models import Alarm, Assessment, Event, Measure, Policy, PolicyVersion, Receivable, Shard, Sweep, Warning
+from margin.models import (
+    Alarm,
+    Assessment,
+    Event,
+    Measure,
+    Policy,
+    PolicyVersion,
+    Receivable,
+    Shard,
+    SmaEntry,
+    Sweep,
+    Warning,
+)
 from market import figures
 from market.faces import ReadOnlyAdmin, Table, at_column, column, link
 from market.models import Instrument
@@ -236,6 +248,36 @@ class ReceivableAdmin(ReadOnlyAdmin):
     )
     search_fields = ("account__code", "account__client__name")
     list_select_related = ("account", "call")
+
+
+def posted_amount(name: str) -> Any:
+    """A column of an SMA figure, in the base currency of the account."""
+    return column(
+        f"figure_{name}",
+        lambda row: figures.amount(getattr(row, name), row.account.base_currency, why="not known"),
+        description=name,
+        ordering=name,
+    )
+
+
+@admin.register(SmaEntry)
+class SmaEntryAdmin(ReadOnlyAdmin):
+    list_display = (
+        at_column("at", "posted"),
+        account,
+        "number",
+        "kind",
+        posted_amount("amount"),
+        posted_amount("excess"),
+        posted_amount("balance"),
+        posted_amount("called"),
+        "reference",
+    )
+    list_filter = ("kind",)
+    search_fields = ("account__code", "account__client__name", "=reference")
+    list_select_related = ("account",)
+    ordering = ("-id",)
+    show_full_result_count = False
 
 
 @admin.register(Alarm)

@@ -1,4 +1,4 @@
-"""What the application role may do with the tables that the migration `0003_bolts` guards."""
+"""What the application role may do with the tables that the bolting migrations guard."""
 
 APPEND_ONLY = {
     "margin_chain": "SELECT",
@@ -14,4 +14,5 @@ APPEND_ONLY = {
     "margin_assessment": "SELECT, INSERT",
     "margin_measure": "SELECT, INSERT",
     "margin_charge": "SELECT, INSERT",
+    "margin_smaentry": "SELECT, INSERT",
 }

@@ -533,3 +533,6 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return self.message
+
+
+from margin.sma_models import SmaEntry  # noqa: E402, F401  a table from its own module, found by Django here
