@@ -64,6 +64,7 @@ def contract(row: Any, world: World) -> Contract | None:
         deliverable_cash=rare.cash,
         conversion=rare.conversion,
         exercise_price=rare.exercise_price,
+        underlying_code=underlying.code,
     )
 
 

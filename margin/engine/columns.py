@@ -88,6 +88,7 @@ class Contract:
     # Convertibles and warrants: shares for one unit, and what must be paid for them.
     conversion: Decimal = ZERO
     exercise_price: Decimal = ZERO  # per share
+    underlying_code: str = ""  # how the underlying is named; '' when not stated
 
 
 @dataclass(frozen=True)
