@@ -141,7 +141,7 @@ def implied_volatility(
     def gap(volatility: Array, rows: Array) -> Array:
         """Model value less price."""
         arguments = (spot[rows], strike[rows], years[rows], rate[rows], dividend[rows], volatility, is_call[rows])
-        return _by_style(is_american[rows], *arguments) - price[rows]
+        return by_style(is_american[rows], *arguments) - price[rows]
 
     everywhere = np.arange(len(price))
     most = _MOST_DEVIATION / np.sqrt(np.maximum(years, 1e-12))
@@ -160,7 +160,7 @@ def implied_volatility(
     return Implied(volatility.reshape(shape), reason.reshape(shape))
 
 
-def _by_style(is_american: Array, *arguments: Any) -> Array:
+def by_style(is_american: Array, *arguments: Any) -> Array:
     """Values of a mixture of styles; `arguments` are columns of one length, as of `european`."""
     value = np.empty(len(is_american))
     for rows, price in ((is_american > 0, american), (is_american <= 0, european)):
@@ -256,6 +256,7 @@ __all__ = [
     "american",
     "american_scenarios",
     "black76",
+    "by_style",
     "european",
     "european_scenarios",
     "implied_volatility",
