@@ -7,18 +7,20 @@ from decimal import Decimal as Dec
 import psycopg2
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts import cash
 from accounts.ledgers import Conflict
-from accounts.models import Fill
-from margin import sma
+from accounts.models import Fill, Position, PositionFact
+from margin import closing, sma, sweep
 from margin.engine.sma import Kind, Refused, Resulting, State
-from margin.models import SmaEntry
+from margin.models import SmaEntry, Sweep
 from margin.sma import Posting
 from market.strict import Refused as Malformed
-from tests.margin import rows
+from tests.faces import house as houses
+from tests.margin import rows, world
 from tests.margin.rows import AT
 
 LATER = AT + timedelta(hours=6)
@@ -213,6 +215,71 @@ def test_sma_falls_only_by_what_is_used_and_stands_no_lower_than_the_excess_afte
             after = put(owner, Kind(kind), abs(size), at=at).balance
             assert after >= before or kind == "purchase"
         assert sma.state(owner).called >= 0
+
+
+def test_a_complete_sweep_closes_the_day_for_all_its_accounts(owner):
+    """By hand, prices of Monday: Regulation T alone counts, whatever maintenance asks.
+
+    Long 100 at 50, debit 1,000: 4,000 − 2,500. Short 1,000 at 2.00 on 4,500: 2,500 − 1,000, though maintenance asks
+    2,500. A 3x fund, 100 at 20, paid: 2,000 − 1,000. Long 100 at 50, debit 3,000: restricted. The last has no price.
+    """
+    rows.policy("us_margin", world.securities())
+    plain, cheap = rows.equity("XYZ"), rows.equity("LOW")
+    fund, silent = rows.equity("FUND", kind="etf", leverage=3), rows.equity("SILENT")
+    for one, price in ((plain, "50"), (cheap, "2"), (fund, "20")):
+        world.quote(one, price, world.MONDAY)
+    accounts = [
+        world.long_account("100", "1000", plain),
+        rows.account(),
+        rows.account(),
+        world.long_account("100", "3000", plain),
+        world.long_account("100", "1000", silent),
+    ]
+    entries = ((accounts[1], cheap, "-1000"), (accounts[1], rows.cash(), "4500"), (accounts[2], fund, "100"))
+    for account, instrument, quantity in entries:
+        rows.hold(account, instrument, quantity)
+    _record_facts()
+    done = sweep.run("securities", at=world.MONDAY)
+    done.refresh_from_db()
+    assert closing.close(done, day=TODAY) == sma.Closed(3, ())
+    assert [sma.balance(account) for account in accounts] == [1500, 1500, 1000, 0, 0]
+    assert set(SmaEntry.objects.values_list("sweep", flat=True)) == {done.pk}
+    assert closing.close(done, day=TODAY).raised == 0
+
+
+def _record_facts():
+    """Positions of the tests are made without a book; a past instant is read from facts."""
+    for held in Position.objects.all():
+        PositionFact.objects.create(
+            account_id=held.account_id,
+            instrument_id=held.instrument_id,
+            change=held.quantity,
+            quantity=held.quantity,
+            cause="book",
+            reference="book:test",
+            effective_at=AT - timedelta(days=1),
+        )
+
+
+def test_an_unfinished_sweep_closes_nothing(owner):
+    running = Sweep.objects.create(kind="securities", slot_at=AT, at=AT, started_at=AT)
+    with pytest.raises(ValueError, match="running"):
+        closing.close(running, day=TODAY)
+
+
+@pytest.mark.parametrize("role", ["Auditor", "Operations"])
+def test_the_pages_of_sma_are_read_only(owner, client, role):
+    entry = put(owner, Kind.DEPOSIT, 1234)
+    reader = houses.user("reader", role)
+    client.force_login(reader, backend="django.contrib.auth.backends.ModelBackend")
+    listed = client.get(reverse("admin:margin_smaentry_changelist"))
+    assert listed.status_code == 200
+    assert "1,234.00" in listed.content.decode()
+    page = reverse("admin:margin_smaentry_change", args=(entry.pk,))
+    assert client.get(page).status_code == 200
+    client.post(page, {"balance": 9})
+    assert sma.balance(owner) == 1234
+    assert client.get(reverse("admin:margin_smaentry_add")).status_code == 403
 
 
 # --- what the database itself refuses ---------------------------------------------------------------
