@@ -6,7 +6,7 @@ the last tick at which there is no call yet: rounded up where falling prices hur
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
@@ -132,9 +132,60 @@ def excess_at(price: Decimal | Fraction, quantity: Decimal, requirement: Sequenc
     return Fraction(rest) + held * at - abs(held) * _line(requirement, at).at(at)
 
 
+@dataclass(frozen=True)
+class Holding:
+    """One position of a mixed account: signed units, their price now (above zero), and what one unit is charged."""
+
+    quantity: Decimal
+    price: Decimal
+    requirement: Lines
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The factors on all prices at which a call begins, below and above 1; None where none in that direction does."""
+
+    down: Fraction | None
+    up: Fraction | None
+
+
+def market_moves(holdings: Sequence[Holding], *, cash: Decimal) -> Moves | None:
+    """How far all prices may move together before the account is called; None if it is called already.
+
+    A mixed account has no closed form: its excess is the sum of all the lines, solved between their breakpoints.
+    """
+    excess = _sum([_by_factor(one) for one in holdings], Fraction(cash))
+    now = Fraction(1)
+    if _line(excess, now).at(now) < 0:
+        return None
+    below = tuple(line for line in excess if line.start < now)
+    above = (replace(_line(excess, now), start=now), *(line for line in excess if line.start > now))
+    return Moves(_falling(below, now), _rising(above))
+
+
+def _by_factor(holding: Holding) -> Lines:
+    """What the position adds to the excess, by the factor on its price."""
+    if holding.price <= 0:
+        raise ValueError(f"price must be above 0, not {holding.price}")
+    held, price = Fraction(holding.quantity), Fraction(holding.price)
+    return tuple(
+        Line(one.start / price, -abs(held) * one.base, (held - abs(held) * one.rate) * price)
+        for one in holding.requirement
+    )
+
+
+def _sum(parts: Sequence[Lines], cash: Fraction) -> Lines:
+    starts = sorted({Fraction(), *(line.start for lines in parts for line in lines)})
+    chosen = [[_line(lines, start) for lines in parts] for start in starts]
+    return tuple(
+        Line(start, cash + sum(line.base for line in lines), sum((line.rate for line in lines), Fraction()))
+        for start, lines in zip(starts, chosen, strict=True)
+    )
+
+
 def _rising(excess: Lines) -> Fraction | None:
-    """Where the excess first turns negative as the price rises from zero; None if it never does, or always is."""
-    if excess[0].at(Fraction()) < 0:
+    """Where the excess first turns negative as the price rises from the first start; None if never, or from the start."""
+    if excess[0].at(excess[0].start) < 0:
         return None
     for line, after in zip(excess, (*excess[1:], None), strict=True):
         if line.at(line.start) < 0:
@@ -146,9 +197,11 @@ def _rising(excess: Lines) -> Fraction | None:
     return None
 
 
-def _falling(excess: Lines) -> Fraction | None:
-    """Where the excess first turns negative as the price falls from above; None if it never does, or always is."""
-    end: Fraction | None = None
+def _falling(excess: Lines, end: Fraction | None = None) -> Fraction | None:
+    """Where the excess first turns negative as the price falls from `end` (no end: any height); None if it never does.
+
+    Also None where at any height it is negative already.
+    """
     for line in reversed(excess):
         if end is None and (line.rate < 0 or (line.rate == 0 and line.base < 0)):
             return None  # at the highest prices already

@@ -222,6 +222,63 @@ def test_a_long_paid_in_full_has_no_trigger_and_a_hopeless_one_neither():
     assert triggers.trigger_price(Dec(100), triggers.long_requirement(Dec(1)), rest=Dec(-1)) is None
 
 
+def test_all_prices_moving_together_may_call_a_mixed_account_from_either_side():
+    """By pencil, factor f on all prices.
+
+    Long 100 at 50, cash −2,000: 0.75 × 5,000 f = 2,000, so 8/15 and no rise harms. Short 100 at 20, cash 3,000, the
+    excess 3,000 − 2,600 f is gone at 15/13. Both: 1,000 + 1,150 f never ends above 16.67; below, by 5.00 a share,
+    500 + 1,750 f. Long 100 at 10 and short 100 at 20 with 2,000: 2,000 + 750 f − 2,600 f ends at 40/37.
+    """
+    long = triggers.Holding(Dec(100), Dec(50), triggers.long_requirement(Dec("0.25")))
+    short = triggers.Holding(Dec(-100), Dec(20), triggers.short_requirement())
+    assert triggers.market_moves([long], cash=Dec(-2000)) == triggers.Moves(Fraction(8, 15), None)
+    assert triggers.market_moves([short], cash=Dec(3000)) == triggers.Moves(None, Fraction(15, 13))
+    assert triggers.market_moves([long, short], cash=Dec(1000)) == triggers.Moves(None, None)
+    light = triggers.Holding(Dec(100), Dec(10), triggers.long_requirement(Dec("0.25")))
+    assert triggers.market_moves([light, short], cash=Dec(2000)) == triggers.Moves(None, Fraction(40, 37))
+    assert triggers.market_moves([long], cash=Dec(-4000)) is None  # called already
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    held=st.lists(
+        st.tuples(st.integers(min_value=-500, max_value=500), st.integers(min_value=1, max_value=9000)), max_size=4
+    ),
+    cash=st.integers(min_value=-(10**5), max_value=10**5),
+)
+def test_between_the_moves_there_is_no_call_and_just_beyond_them_there_is(held, cash):
+    positions = [
+        triggers.Holding(
+            Dec(quantity),
+            Dec(cents) / 100,
+            triggers.long_requirement(Dec("0.25")) if quantity >= 0 else triggers.short_requirement(),
+        )
+        for quantity, cents in held
+    ]
+
+    def excess(factor):
+        """By the rule itself, not by lines: 25 % long; 2.50, the price, 5.00 or 30 % short."""
+        total = Fraction(cash)
+        for quantity, cents in held:
+            price = factor * cents / 100
+            short = max(Fraction(5, 2), price) if price < 5 else max(Fraction(5), price * 3 / 10)
+            total += quantity * price - (price / 4 * quantity if quantity >= 0 else -quantity * short)
+        return total
+
+    moves = triggers.market_moves(positions, cash=Dec(cash))
+    if moves is None:
+        assert excess(Fraction(1)) < 0
+        return
+    tick = Fraction(1, 10**6)
+    for edge, beyond in ((moves.down, -tick), (moves.up, tick)):
+        if edge is not None:
+            assert excess(edge) == 0
+            assert excess(edge + beyond) < 0
+    lowest, highest = moves.down or Fraction(), moves.up or Fraction(100)
+    for step in range(11):
+        assert excess(lowest + (highest - lowest) * step / 10) >= 0
+
+
 shares = st.integers(min_value=1, max_value=10**6).map(Dec)
 requirements = st.builds(
     triggers.short_requirement,
