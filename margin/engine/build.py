@@ -13,7 +13,7 @@ from margin.engine.exact import ONE, ZERO, exactly, plain, round_quotient_up, sc
 
 _MANTISSA_LIMIT = 2**63
 _COST_DECIMALS = 8
-_ALWAYS_POSITIVE = frozenset({"equity", "etf", "bond", "crypto", "index", "warrant"})
+ALWAYS_POSITIVE = frozenset({"equity", "etf", "bond", "crypto", "index", "warrant"})
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _price(row: InstrumentRow) -> tuple[Decimal, str]:
         return ZERO, f"{row.code}: no price"
     if not row.price.is_finite():
         return ZERO, f"{row.code}: price {row.price} is not a number"
-    if row.price <= 0 and row.kind in _ALWAYS_POSITIVE:
+    if row.price <= 0 and row.kind in ALWAYS_POSITIVE:
         return ZERO, f"{row.code}: price {plain(row.price)} is not positive"
     with exactly():
         mantissa, decimals = scaled(row.price)

@@ -85,3 +85,57 @@ class BookDocument:
     fx: tuple[tuple[str, ...], ...] = said("[base, quoted, units of quoted for one base]", default=())
     risk_free: Mapping[str, Decimal] = said("Yearly rate by currency, continuous, as a fraction", default={})
     explain: bool = said(f"Answer with every charge as well; at most {MOST_EXPLAINED} accounts", default=False)
+
+
+@dataclass(frozen=True)
+class HypotheticalTrade:
+    """A purchase or, negative, a sale."""
+
+    instrument: str = said("Its code", code=48)
+    quantity: Decimal = said("Bought is positive, sold negative")
+    price: Decimal | None = said("As quoted; null: the price before anything else is supposed", default=None)
+
+
+@dataclass(frozen=True)
+class HypotheticalPolicy:
+    """Another policy: a stored one by its code, or terms of its own."""
+
+    code: str = said("Of a stored policy", default="")
+    version: int | None = said("Its number; null: the one in force", default=None)
+    terms: Mapping[str, Any] | None = said(
+        "Terms (docs/policy.schema.json); sweep and clock may be left out", default=None
+    )
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """What is supposed about an account that exists."""
+
+    trades: tuple[HypotheticalTrade, ...] = said("Booked as fills are", default=(), most=1000)
+    fees: bool = said("Whether each trade costs the policy's fee_rate", default=False)
+    cash: Mapping[str, Decimal] = said("Paid in, or out where negative, by currency", default={})
+    prices: Mapping[str, Decimal] = said("By instrument code, as quoted", default={})
+    price_shifts: Mapping[str, Decimal] = said("By instrument code, as a fraction: -0.10 is 10 % down", default={})
+    volatility_shifts: Mapping[str, Decimal] = said(
+        "By the code of an option or of an underlying, in yearly volatility: 0.05 is 5 points up", default={}
+    )
+    policy: HypotheticalPolicy | None = said("Instead of the one in force", default=None)
+    explain: bool = said("Answer with every charge as well", default=False)
+
+
+@dataclass(frozen=True)
+class StressGrid:
+    """Every price shock with every volatility shock."""
+
+    price_shocks: tuple[Decimal, ...] = said(
+        "Of every price, as fractions above -1",
+        default=tuple(Decimal(each).scaleb(-2) for each in (-15, -10, -5, 0, 5, 10, 15)),
+        most=41,
+    )
+    volatility_shocks: tuple[Decimal, ...] = said(
+        "Of every option's yearly volatility, in points: 0.10 is 10 points up",
+        default=(Decimal("-0.10"), Decimal(0), Decimal("0.10")),
+        most=11,
+    )
+    bonds: bool = said("Whether bonds are shocked as well", default=False)
+    kind: str = said("Of the whole house: which sweep's accounts", default="", of=("", "securities", "crypto"))
