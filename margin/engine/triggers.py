@@ -184,7 +184,7 @@ def _sum(parts: Sequence[Lines], cash: Fraction) -> Lines:
 
 
 def _rising(excess: Lines) -> Fraction | None:
-    """Where the excess first turns negative as the price rises from the first start; None if never, or from the start."""
+    """Where the excess first turns negative as the price rises from the first start; None if never, or at once."""
     if excess[0].at(excess[0].start) < 0:
         return None
     for line, after in zip(excess, (*excess[1:], None), strict=True):
