@@ -9,7 +9,17 @@ rule may set longs against shorts. What is cheapest is decided here, as an integ
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, Inexact
+from math import gcd
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from margin.engine import kernels
+from margin.engine.exact import ZERO, exactly, scaled
+
+_NODES = 20_000  # of the search; a book of twenty legs takes a handful
+_PIVOTS = 100_000  # of one node
 
 
 @dataclass(frozen=True)
@@ -75,10 +85,256 @@ class NoCover(ValueError):
 
 
 def cheapest(problem: Problem) -> Cover:
-    """The cover of least cost. Deterministic; the order of legs and pieces does not change the cost."""
-    raise NotImplementedError
+    """The cover of least cost. Deterministic; the order of legs and pieces does not change the cost.
+
+    Covers whose costs differ by less than one part in 10^13 of what is at stake count as equally cheap: whole cents
+    are told apart up to 10^11. Raises NoCover; ValueError for a piece that uses nothing and costs less than that.
+    """
+    form, legs, pieces = _canonical(problem)
+    return _cover(problem, legs, pieces, _solve(form))
 
 
 def cheapest_of_many(problems: Sequence[Problem]) -> list[Cover]:
     """Covers of many problems, each distinct one solved once."""
-    raise NotImplementedError
+    solved: dict[_Form, _Counts] = {}
+    covers = []
+    for problem in problems:
+        form, legs, pieces = _canonical(problem)
+        if form not in solved:
+            solved[form] = _solve(form)
+        covers.append(_cover(problem, legs, pieces, solved[form]))
+    return covers
+
+
+class _Form(NamedTuple):
+    """A problem in whole numbers and in a fixed order: equal problems have equal forms, whatever order they came in.
+
+    Strikes, sizes, units and costs are multiplied by `scale`, so losses (size × strike) come at its square.
+    """
+
+    scale: int
+    legs: tuple[tuple[int, int, int, int, int, int, tuple[int, ...]], ...]  # as `_leg_rows` orders them
+    stocks: tuple[int, ...]
+    pieces: tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...], int], ...]  # legs, stocks, cost
+
+
+class _Set(NamedTuple):
+    """A spread set of a form: contracts by leg, and the leg whose strike is its worst price (-1: worst at zero)."""
+
+    family: int
+    legs: tuple[tuple[int, int], ...]
+    worst: int
+    loss: int
+
+
+class _Counts(NamedTuple):
+    """The solution of a form, checked."""
+
+    pieces: tuple[int, ...]
+    sets: tuple[_Set, ...]
+
+
+_CALL, _PUT = 0, 1
+_RIGHTS = {"call": _CALL, "put": _PUT}
+
+
+def _canonical(problem: Problem) -> tuple[_Form, list[int], list[int]]:
+    """The form of a problem, and the index in the problem of each leg and piece of the form."""
+    with exactly():
+        try:
+            return _form(problem, 4)
+        except Inexact:
+            return _form(problem, _decimals(problem))
+
+
+def _decimals(problem: Problem) -> int:
+    amounts = [a for leg in problem.legs for a in (leg.strike, leg.size, leg.spread_cost)]
+    amounts += [a for piece in problem.pieces for a in (piece.cost, *(units for _, units in piece.stocks))]
+    return max(scaled(amount)[1] for amount in (*amounts, *problem.stocks))
+
+
+def _form(problem: Problem, decimals: int) -> tuple[_Form, list[int], list[int]]:
+    """As `_canonical`, at a scale of so many decimals. Raises Inexact if an amount has more."""
+    scale = 10**decimals
+    by = Decimal(scale)
+    rows = [
+        (
+            _RIGHTS[leg.right],
+            leg.expires_on.toordinal(),
+            int((leg.strike * by).to_integral_exact()),
+            int((leg.size * by).to_integral_exact()),
+            leg.contracts,
+            int((leg.spread_cost * by).to_integral_exact()),
+            leg.families,
+        )
+        for leg in problem.legs
+    ]
+    legs = sorted(range(len(rows)), key=rows.__getitem__)
+    place = [0] * len(legs)
+    for new, old in enumerate(legs):
+        place[old] = new
+    parts = [
+        (
+            tuple(sorted([(place[leg], contracts) for leg, contracts in piece.legs])),
+            tuple([(stock, int((units * by).to_integral_exact())) for stock, units in piece.stocks]),
+            int((piece.cost * by).to_integral_exact()),
+        )
+        for piece in problem.pieces
+    ]
+    pieces = sorted(range(len(parts)), key=parts.__getitem__)
+    stocks = tuple([int((units * by).to_integral_exact()) for units in problem.stocks])
+    return _Form(scale, tuple([rows[k] for k in legs]), stocks, tuple([parts[k] for k in pieces])), legs, pieces
+
+
+def _solve(form: _Form) -> _Counts:
+    """The cheapest counts of a form, proven by the kernel and checked here in whole numbers."""
+    program = kernels.cover()
+    members = [(leg, family) for leg, row in enumerate(form.legs) for family in row[6]]
+    step = _step(form)
+    status, taken, joined, cost, _ = program.solve(*_arrays(form, members, step), _NODES, _PIVOTS)
+    if status == program.UNTAKEN:
+        raise NoCover(_untaken(form, int(cost)))
+    if status == program.TOO_LARGE:
+        raise NoCover(f"{len(form.legs)} legs and {len(form.pieces)} pieces: too large to solve exactly")
+    if status == program.UNBOUNDED:
+        raise ValueError("a piece that uses nothing cannot have a negative cost")
+    pieces = tuple(taken.tolist())
+    chosen = [(leg, family, count) for (leg, family), count in zip(members, joined.tolist(), strict=True) if count]
+    sets = tuple(
+        [
+            _set(form, family, tuple([(leg, count) for leg, of, count in chosen if of == family]))
+            for family in sorted({family for _, family, _ in chosen})
+        ]
+    )
+    _check(form, pieces, sets, cost, step)
+    return _Counts(pieces, sets)
+
+
+def _arrays(form: _Form, members: list[tuple[int, int]], step: int) -> tuple[Any, ...]:
+    """What the kernel takes: every amount a whole number of steps, sizes and units by their common divisor."""
+    scale = form.scale
+    size = gcd(*[row[3] for row in form.legs]) or 1
+    legs = [
+        (row[4], row[0], row[1], row[2] * size // step, row[3] // size, row[5] * scale // step) for row in form.legs
+    ]
+    families = {family: number for number, family in enumerate(sorted({family for _, family in members}))}
+    units = [
+        gcd(*[held for _, stocks, _ in form.pieces for of, held in stocks if of == k]) or 1
+        for k in range(len(form.stocks))
+    ]
+    uses = [(k, leg, contracts) for k, (used, _, _) in enumerate(form.pieces) for leg, contracts in used]
+    holds = [(k, stock, held // units[stock]) for k, (_, stocks, _) in enumerate(form.pieces) for stock, held in stocks]
+    return (
+        np.array(legs, np.float64).reshape(-1, 6),
+        np.array([(leg, families[family]) for leg, family in members], np.int64).reshape(-1, 2),
+        np.array([cost * scale // step for _, _, cost in form.pieces], np.float64),
+        np.array(uses, np.float64).reshape(-1, 3),
+        np.array(holds, np.float64).reshape(-1, 3),
+        np.array([held // unit for held, unit in zip(form.stocks, units, strict=True)], np.float64),
+    )
+
+
+def _step(form: _Form) -> int:
+    """The greatest amount of which every cost and every loss is a multiple."""
+    amounts = [cost for _, _, cost in form.pieces]
+    amounts += [row[5] for row in form.legs]
+    loss = gcd(*[row[3] for row in form.legs]) * gcd(*[row[2] for row in form.legs])
+    return gcd(gcd(*amounts) * form.scale, loss) or 1
+
+
+def _set(form: _Form, family: int, legs: tuple[tuple[int, int], ...]) -> _Set:
+    """The loss of a spread set: the largest at zero and at every strike of it; between them it is linear."""
+    worst, loss = -1, _loss(form, legs, 0)
+    for leg, _ in legs:
+        here = _loss(form, legs, form.legs[leg][2])
+        if here > loss:
+            worst, loss = leg, here
+    return _Set(family, legs, worst, max(loss, 0))
+
+
+def _loss(form: _Form, legs: tuple[tuple[int, int], ...], price: int) -> int:
+    """What shorts cost above what longs bring when the underlying ends at `price`."""
+    total = 0
+    for leg, count in legs:
+        right, _, strike, size, contracts, _, _ = form.legs[leg]
+        inside = price - strike if right == _CALL else strike - price
+        if inside > 0:
+            total += count * size * inside if contracts < 0 else -count * size * inside
+    return total
+
+
+def _check(form: _Form, pieces: tuple[int, ...], sets: tuple[_Set, ...], cost: float, step: int) -> None:
+    """Refuse counts that are no cover, or that do not cost what the kernel proved. Raises ArithmeticError."""
+    used = [0] * len(form.legs)
+    held = [0] * len(form.stocks)
+    total = stake = 0
+    for count, (legs, stocks, each) in zip(pieces, form.pieces, strict=True):
+        if not count:
+            continue
+        for leg, contracts in legs:
+            used[leg] += count * contracts
+        for stock, units in stocks:
+            held[stock] += count * units
+        total += count * each * form.scale
+        stake += count * abs(each) * form.scale
+    for spread in sets:
+        total += spread.loss
+        stake += spread.loss
+        for leg, count in spread.legs:
+            used[leg] += count
+            total += count * form.legs[leg][5] * form.scale
+    sound = all(map(_is_lawful, [form] * len(sets), sets)) and min(pieces, default=0) >= 0
+    sound &= all(
+        row[4] + count == 0 if row[4] < 0 else count <= row[4] for row, count in zip(form.legs, used, strict=True)
+    )
+    sound &= all(count <= units for count, units in zip(held, form.stocks, strict=True))
+    if not sound or abs(total - cost * step) > max(step, stake) * 1e-9:
+        raise ArithmeticError(f"the cover found is not one: pieces {pieces}, spreads {sets}, cost {cost} of {form}")
+
+
+def _is_lawful(form: _Form, spread: _Set) -> bool:
+    """Conditions D and E, by right: as much long as short, and as much long expiring on or after every date."""
+    for right in (_CALL, _PUT):
+        legs = sorted(
+            [(-form.legs[k][1], form.legs[k][4] < 0, k, count) for k, count in spread.legs if form.legs[k][0] == right]
+        )
+        spare = 0  # longs over shorts, from the last expiry down; on one date the longs come first
+        for _, short, leg, count in legs:
+            spare += -count * form.legs[leg][3] if short else count * form.legs[leg][3]
+            if spare < 0 or count < 0:
+                return False
+        if spare:
+            return False
+    return True
+
+
+def _untaken(form: _Form, leg: int) -> str:
+    if leg < 0:
+        return "no whole number of pieces and spreads takes every short contract"
+    right, expiry, strike, *_ = form.legs[leg]
+    name = f"{'put' if right else 'call'} {Decimal(strike) / form.scale} of {date.fromordinal(expiry)}"
+    return f"nothing takes all contracts of the short {name}"
+
+
+def _cover(problem: Problem, legs: list[int], pieces: list[int], counts: _Counts) -> Cover:
+    """The counts of a form as a cover of the problem, its amounts from the problem's own."""
+    with exactly():
+        taken = sorted([(pieces[k], count) for k, count in enumerate(counts.pieces) if count])
+        spreads = tuple([_spread(problem, legs, spread) for spread in counts.sets])
+        cost = sum([count * problem.pieces[k].cost for k, count in taken], ZERO) + sum([s.cost for s in spreads], ZERO)
+    return Cover(tuple(taken), spreads, cost)
+
+
+def _spread(problem: Problem, order: list[int], spread: _Set) -> Spread:
+    price = ZERO if spread.worst < 0 else problem.legs[order[spread.worst]].strike
+    loss = joining = ZERO
+    for k, count in spread.legs:
+        leg = problem.legs[order[k]]
+        inside = price - leg.strike if leg.right == "call" else leg.strike - price
+        if inside > 0:
+            loss -= count * leg.size * inside if leg.contracts > 0 else -count * leg.size * inside
+        joining += count * leg.spread_cost
+    loss = max(loss, ZERO)
+    return Spread(
+        spread.family, tuple(sorted((order[k], count) for k, count in spread.legs)), loss, price, loss + joining
+    )

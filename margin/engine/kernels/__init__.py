@@ -7,6 +7,7 @@ nothing: the compiled modules are loaded by the first call, or by `warm()`.
 import os
 import stat
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,7 @@ def warm() -> None:
     sums()
     rows()
     pricing()
+    cover()
 
 
 def sums() -> ModuleType:
@@ -44,6 +46,15 @@ def pricing() -> ModuleType:
     from margin.engine.kernels import pricing_options
 
     return pricing_options
+
+
+@cache
+def cover() -> ModuleType:
+    """The kernel that finds the cheapest cover of option legs: see `cover_program`."""
+    _choose_cache()
+    from margin.engine.kernels import cover_program
+
+    return cover_program
 
 
 def _choose_cache() -> None:
