@@ -15,6 +15,8 @@ NULL = "\\N"
 
 def new_ids(table: str, count: int) -> list[int]:
     """The next `count` ids of the table, in ascending order."""
+    if not count:
+        return []
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
         return [row[0] for row in cursor.fetchall()]
@@ -26,6 +28,8 @@ def copy(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
     writer = csv.writer(buffer)
     for row in rows:
         writer.writerow([_text(value) for value in row])
+    if not buffer.tell():
+        return
     buffer.seek(0)
     with connection.cursor() as cursor:
         # The size by place: the cursor that DEBUG puts in between takes no names.

@@ -12,9 +12,9 @@ from decimal import ROUND_DOWN, Decimal
 from django.db import connection
 
 from accounts.models import CashMovement
-from margin.models import Cure, MarginCall
+from margin.models import MarginCall
 
-CURING = (CashMovement.Kind.DEPOSIT,)
+CURING = (CashMovement.Kind.DEPOSIT.value,)
 # In the order of Progress: released so far, client sold since, plan open, plan filled.
 SO_FAR = """
 SELECT c.id,
@@ -25,6 +25,17 @@ SELECT c.id,
        EXISTS (SELECT FROM margin_planfill f JOIN margin_planline l ON l.id = f.line_id
                JOIN margin_plan p ON p.id = l.plan_id WHERE p.call_id = c.id)
 FROM margin_margincall c WHERE c.id = ANY (%s)
+"""
+# Money of a call's account since it was issued that neither was reversed nor has cured the call.
+CAME_IN = """
+SELECT c.id, m.id, m.amount, i.currency
+FROM margin_margincall c
+JOIN accounts_cashmovement m ON m.account_id = c.account_id AND m.effective_at >= c.issued_at
+JOIN market_instrument i ON i.id = m.currency_id
+WHERE m.kind = ANY (%s) AND m.amount > 0 AND m.reverses_id IS NULL AND c.id = ANY (%s)
+  AND NOT EXISTS (SELECT FROM accounts_cashmovement r WHERE r.reverses_id = m.id)
+  AND NOT EXISTS (SELECT FROM margin_cure k WHERE k.call_id = c.id AND k.movement_id = m.id)
+ORDER BY m.id
 """
 
 
@@ -66,47 +77,29 @@ def progress(
     listed = list(calls)
     if not listed:
         return {}
-    new = _new_movements(listed, fx, exponents)
+    new = _came_in(listed, fx, exponents)
     with connection.cursor() as cursor:
         cursor.execute(SO_FAR, [at, [call.pk for call in listed]])
         return {pk: Progress(cured, tuple(new.get(pk, ())), *facts) for pk, cured, *facts in cursor.fetchall()}
 
 
-def _new_movements(
-    calls: list[MarginCall], fx: Mapping[tuple[str, str], Decimal], exponents: Mapping[str, int]
+def _came_in(
+    calls: Iterable[MarginCall], fx: Mapping[tuple[str, str], Decimal], exponents: Mapping[str, int]
 ) -> dict[int, list[Found]]:
-    by_account = defaultdict(list)
-    for call in calls:
-        by_account[call.account_id].append(call)
-    movements = (
-        CashMovement.objects.filter(account__in=by_account, kind__in=CURING, amount__gt=0, reverses=None)
-        .filter(reversed_by=None)
-        .select_related("currency")
-        .order_by("id")
-    )
-    came_in = list(movements)
-    if not came_in:
-        return {}
-    used = set(Cure.objects.filter(call__in=[call.pk for call in calls]).values_list("call_id", "movement_id"))
+    """Per call: the movements that have not cured it yet, oldest first. Cash releases its whole amount in every
+    regime (workflow.md §5)."""
+    currencies = {call.pk: call.currency for call in calls}
     found: dict[int, list[Found]] = defaultdict(list)
-    for movement in came_in:
-        for call in by_account[movement.account_id]:
-            if movement.effective_at < call.issued_at or (call.pk, movement.pk) in used:
+    with connection.cursor() as cursor:
+        cursor.execute(CAME_IN, [list(CURING), list(currencies)])
+        for pk, movement_id, amount, currency in cursor.fetchall():
+            rate, exponent = fx_rate(fx, currency, currencies[pk]), exponents.get(currencies[pk])
+            if rate is None or exponent is None:
                 continue
-            release = _release(movement, call, fx, exponents)
-            if release is not None and release > 0:
-                found[call.pk].append(Found(movement.pk, release))
+            release = (amount * rate).quantize(Decimal(1).scaleb(-exponent), ROUND_DOWN)
+            if release > 0:
+                found[pk].append(Found(movement_id, release))
     return found
-
-
-def _release(
-    movement: CashMovement, call: MarginCall, fx: Mapping[tuple[str, str], Decimal], exponents: Mapping[str, int]
-) -> Decimal | None:
-    """Cash releases its whole amount in every regime (workflow.md §5)."""
-    rate = fx_rate(fx, movement.currency.currency, call.currency)
-    if rate is None or call.currency not in exponents:
-        return None
-    return (movement.amount * rate).quantize(Decimal(1).scaleb(-exponents[call.currency]), ROUND_DOWN)
 
 
 def fx_rate(fx: Mapping[tuple[str, str], Decimal], base: str, quoted: str) -> Decimal | None:

@@ -1,8 +1,8 @@
 """From figures to moves: what the pure workflow decides about each account that matters, as the door takes it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -36,7 +36,7 @@ class Situation:
     calls: Mapping[tuple[int, str], MarginCall]
     progress: Mapping[int, cures.Progress]
     warned: frozenset[tuple[int, str]]
-    closed: Mapping[tuple[int, str], int]
+    closed: Mapping[tuple[int, str], int] = field(default_factory=dict)  # last call, where a new one is issued
 
 
 @dataclass
@@ -48,13 +48,11 @@ class Moves:
     undated: list[str] = field(default_factory=list)
 
 
-def accounts_in_play(ids: Iterable[int] | None = None) -> set[int]:
-    """Accounts that matter whatever they look like: with an open call or an open warning."""
-    calls, warnings = MarginCall.objects.open(), Warning.objects.filter(cleared_at=None)
-    if ids is not None:
-        wanted = list(ids)
-        calls, warnings = calls.filter(account__in=wanted), warnings.filter(account__in=wanted)
-    return {*calls.values_list("account_id", flat=True), *warnings.values_list("account_id", flat=True)}
+def accounts_in_play() -> set[int]:
+    """Accounts that matter whatever they look like: with an open call or an open warning (one query)."""
+    calls = MarginCall.objects.open().order_by().values_list("account_id")
+    warnings = Warning.objects.filter(cleared_at=None).order_by().values_list("account_id")
+    return {account for (account,) in calls.union(warnings)}
 
 
 def situation(
@@ -68,12 +66,10 @@ def situation(
     ids = list(account_ids)
     calls = {(call.account_id, call.regime): call for call in MarginCall.objects.open().filter(account__in=ids)}
     warnings = Warning.objects.filter(account__in=ids, cleared_at=None).values_list("account_id", "regime")
-    latest = MarginCall.objects.filter(account__in=ids).values_list("account_id", "regime").annotate(latest=Max("id"))
     return Situation(
         calls=calls,
         progress=cures.progress(calls.values(), at=at, fx=fx, exponents=exponents),
         warned=frozenset((account, regime) for account, regime in warnings),
-        closed={(account, regime): last for account, regime, last in latest if (account, regime) not in calls},
     )
 
 
@@ -142,15 +138,27 @@ def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], S
             if not figures.reasons:
                 regime = reading.terms.regime(figures.regime)
                 decided.append((figures, reading, decide(figures, regime, facts, at=snap.at)))
-    return decided, facts
+    return decided, replace(facts, closed=_last_calls(_deciding(decided, Verb.ISSUE)))
+
+
+def _last_calls(account_ids: Collection[int]) -> dict[tuple[int, str], int]:
+    """The last call of each account and regime: what a new one follows."""
+    if not account_ids:
+        return {}
+    calls = MarginCall.objects.filter(account__in=account_ids)
+    latest = calls.values_list("account_id", "regime").annotate(latest=Max("id"))
+    return {(account, regime): last for account, regime, last in latest}
 
 
 def to_explain(decided: Iterable[Decided]) -> set[int]:
     """Accounts whose charges are stored line by line: those whose amount called comes into being or changes."""
+    return _deciding(decided, Verb.ISSUE, Verb.CHANGE)
+
+
+def _deciding(decided: Iterable[Decided], *verbs: Verb) -> set[int]:
+    """Accounts about which any of these verbs was decided."""
     return {
-        figures.account_id
-        for figures, _, decisions in decided
-        if any(decision.verb in (Verb.ISSUE, Verb.CHANGE) for decision in decisions)
+        figures.account_id for figures, _, decisions in decided if any(decision.verb in verbs for decision in decisions)
     }
 
 

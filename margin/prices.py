@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
-from django.db.models import Max
 
 from margin.models import Sweep, SweepPrice
 from market import calendars
-from market.models import CorporateAction, HeldQuote
+from market.models import HeldQuote
 
 AHEAD = timedelta(seconds=60)  # quotes go on coming while a sweep begins, and a source's clock may run ahead
 RATE_MAXIMUM_AGE = timedelta(days=45)  # a risk-free rate or yield older than that is nobody's estimate any more
@@ -49,22 +48,24 @@ class PriceSet:
 
 
 # `known` limits what is seen to what one past transaction could see; empty: everything committed.
-LATEST_QUOTES = """
-SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source
+QUOTES = """
+SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source, s.split_at
 FROM market_instrument i
-LEFT JOIN market_quote q ON q.instrument_id = i.id
+LEFT JOIN {quote}
+LEFT JOIN (
+    SELECT instrument_id, max(effective_at) AS split_at FROM market_corporateaction
+    WHERE kind = 'split' AND effective_at <= %(at)s AND approved_by_id IS NOT NULL GROUP BY instrument_id
+) s ON s.instrument_id = i.id
 WHERE i.kind <> 'cash' AND (i.ended_at IS NULL OR i.ended_at > %(at)s)
 """
-PAST_QUOTES = """
-SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source
-FROM market_instrument i
-LEFT JOIN LATERAL (
+LATEST_QUOTES = QUOTES.format(quote="market_quote q ON q.instrument_id = i.id")
+PAST_QUOTES = QUOTES.format(
+    quote="""LATERAL (
     SELECT f.mark, f.as_of, f.source FROM market_quotefact f
     WHERE f.instrument_id = i.id AND f.as_of <= %(at)s AND f.recorded_at <= %(known_at)s
     ORDER BY f.as_of DESC, f.id DESC LIMIT 1
-) q ON true
-WHERE i.kind <> 'cash' AND (i.ended_at IS NULL OR i.ended_at > %(at)s)
-"""
+) q ON true"""
+)
 LATEST_FX = """
 SELECT DISTINCT ON (base, quoted) base, quoted, value FROM market_fxrate
 WHERE as_of <= %(at)s AND as_of >= %(oldest)s AND recorded_at <= %(known_at)s
@@ -95,10 +96,10 @@ def gather(*, at: datetime, known_at: datetime | None = None) -> PriceSet:
         fx = {(base, quoted): value for base, quoted, value in cursor.fetchall()}
         cursor.execute(LATEST_RATES, parameters)
         rates = {(kind, subject): value for kind, subject, value in cursor.fetchall()}
-    doubted = {**_from_before_a_split(rows, at), **_held(at, known_at)}
+    doubted = {**_from_before_a_split(rows), **_held(at, known_at)}
     prices = {
         instrument: Price(mark, as_of, source or "", doubted.get(instrument, "") or refused)
-        for (instrument, _, _, mark, as_of, source), refused in zip(rows, _refusals(rows, at), strict=True)
+        for (instrument, _, _, mark, as_of, source, _), refused in zip(rows, _refusals(rows, at), strict=True)
     }
     return PriceSet(at, prices, fx, rates)
 
@@ -123,7 +124,9 @@ def _refusals(rows: list[tuple[Any, ...]], at: datetime) -> list[str]:
     for place, row in enumerate(rows):
         if row[3] is not None:
             by_calendar[row[1]].append(place)
-    clocks = calendars.clocks() if by_calendar else {}
+    clocks: Mapping[int | None, calendars.TradingClock] = {None: calendars.ALWAYS}
+    if any(by_calendar):
+        clocks = calendars.clocks()
     now = calendars.microseconds(at)
     for calendar, places in by_calendar.items():
         quoted = np.array([calendars.microseconds(rows[place][4]) for place in places], np.int64)
@@ -141,14 +144,12 @@ def _refusals(rows: list[tuple[Any, ...]], at: datetime) -> list[str]:
     return refusals
 
 
-def _from_before_a_split(rows: list[tuple[Any, ...]], at: datetime) -> dict[int, str]:
+def _from_before_a_split(rows: list[tuple[Any, ...]]) -> dict[int, str]:
     """Instruments whose quote is older than a split in force: price and positions are on different bases."""
-    splits = CorporateAction.objects.filter(kind=CorporateAction.Kind.SPLIT, effective_at__lte=at)
-    latest = dict(splits.exclude(approved_by=None).values_list("instrument").annotate(latest=Max("effective_at")))
     return {
-        row[0]: f"its price of {row[4]:%Y-%m-%d %H:%M} UTC is from before the split of {latest[row[0]]:%Y-%m-%d}"
-        for row in rows
-        if row[0] in latest and row[4] is not None and row[4] < latest[row[0]]
+        instrument: f"its price of {as_of:%Y-%m-%d %H:%M} UTC is from before the split of {split_at:%Y-%m-%d}"
+        for instrument, _, _, _, as_of, _, split_at in rows
+        if as_of is not None and split_at is not None and as_of < split_at
     }
 
 
@@ -156,8 +157,11 @@ def _from_before_a_split(rows: list[tuple[Any, ...]], at: datetime) -> dict[int,
 
 
 def store(sweep: Sweep, found: PriceSet) -> None:
-    """Store what differs from the sweep's predecessor. The caller holds the lock of the sweep's kind."""
-    before = _stored(sweep.previous) if sweep.previous else {}
+    """Save a new sweep with its prices: what differs from its predecessor. The caller holds the lock of its kind."""
+    sweep.fx = [[base, quoted, format(rate, "f")] for (base, quoted), rate in sorted(found.fx.items())]
+    sweep.rates = [[kind, subject, format(rate, "f")] for (kind, subject), rate in sorted(found.rates.items())]
+    sweep.save(force_insert=True)
+    before = _stored(sweep.kind, sweep.previous_id) if sweep.previous_id else {}
     changed = [
         SweepPrice(sweep=sweep, instrument_id=instrument, **_columns(price))
         for instrument, price in found.prices.items()
@@ -169,22 +173,20 @@ def store(sweep: Sweep, found: PriceSet) -> None:
         if instrument not in found.prices and price.refused != "ended"
     ]
     SweepPrice.objects.bulk_create(changed + gone, batch_size=2000)
-    sweep.fx = [[base, quoted, format(rate, "f")] for (base, quoted), rate in sorted(found.fx.items())]
-    sweep.rates = [[kind, subject, format(rate, "f")] for (kind, subject), rate in sorted(found.rates.items())]
 
 
 def of(sweep: Sweep) -> PriceSet:
     """The prices a sweep used, exactly."""
     fx = {(base, quoted): Decimal(rate) for base, quoted, rate in sweep.fx}
     rates = {(kind, subject): Decimal(rate) for kind, subject, rate in sweep.rates}
-    return PriceSet(sweep.at, _stored(sweep), fx, rates)
+    return PriceSet(sweep.at, _stored(sweep.kind, sweep.pk), fx, rates)
 
 
 def _columns(price: Price) -> dict[str, object]:
     return {"mark": price.mark, "as_of": price.as_of, "source": price.source, "refused": price.refused}
 
 
-def _stored(sweep: Sweep) -> dict[int, Price]:
+def _stored(kind: str, sweep_id: int) -> dict[int, Price]:
     """Sweeps of a kind store their changes in the order of their ids, under a lock: the newest row per instrument."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -194,6 +196,6 @@ def _stored(sweep: Sweep) -> dict[int, Price]:
             WHERE s.kind = %s AND s.id <= %s
             ORDER BY p.instrument_id, p.sweep_id DESC
             """,
-            [sweep.kind, sweep.pk],
+            [kind, sweep_id],
         )
         return {row[0]: Price(*row[1:]) for row in cursor.fetchall()}

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q, QuerySet
+from django.db import connection
+from django.db.models import F, QuerySet
 
 from margin import assessments, calls, decisions, liquidation, prices, snapshot, watch
 from margin.actors import Actor, system
@@ -41,20 +42,33 @@ def cut(sweep: Sweep, accounts: Sequence[int], *, exactly_these: bool) -> None:
 
 def work(shard: Shard, *, now: datetime, in_force: Mapping[str, PolicyVersion]) -> bool:
     """Do a shard if it is free: not done, not leased to another, not tried too often. False if it was not."""
-    free = Q(done_at=None, attempts__lt=MAXIMUM_ATTEMPTS) & (Q(lease_until=None) | Q(lease_until__lte=now))
-    taken = Shard.objects.filter(free, pk=shard.pk).update(lease_until=now + LEASE, attempts=F("attempts") + 1)
-    if not taken:
+    if not _take(shard, now):
         return False
-    mine = Shard.objects.select_related("sweep").get(pk=shard.pk)
     try:
-        counts, visible = _carry_out(mine, in_force)
+        counts, visible = _carry_out(shard, in_force)
     except LostLease:
         return False
     except Exception as error:
-        _own(mine).update(last_error=repr(error)[:2000], lease_until=None)
+        _own(shard).update(last_error=repr(error)[:2000], lease_until=None)
         raise
     done = {"done_at": now, "counts": counts, "visible": visible, "last_error": "", "lease_until": None}
-    return bool(_own(mine).update(**done))
+    return bool(_own(shard).update(**done))
+
+
+def _take(shard: Shard, now: datetime) -> bool:
+    """Lease the shard if it is free, and count the attempt. What else it and its sweep say never changes."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE margin_shard SET lease_until = %s, attempts = attempts + 1"
+            " WHERE id = %s AND done_at IS NULL AND attempts < %s AND (lease_until IS NULL OR lease_until <= %s)"
+            " RETURNING attempts",
+            [now + LEASE, shard.pk, MAXIMUM_ATTEMPTS, now],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    shard.attempts = row[0]
+    return True
 
 
 def _own(shard: Shard) -> QuerySet[Shard]:

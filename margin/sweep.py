@@ -6,7 +6,7 @@ processes.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import connection
@@ -18,14 +18,19 @@ from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
 
 ATTENTION = "attention"  # accounts whose calls are due or paid, looked at between two sweeps of their kind
+SLOT = """
+SELECT EXISTS (SELECT FROM margin_sweep WHERE kind = %(kind)s AND slot_at = %(slot_at)s),
+       (SELECT id FROM margin_sweep WHERE kind = %(kind)s ORDER BY id DESC LIMIT 1)
+"""
 
 
 def run(kind: str, *, at: datetime, slot_at: datetime | None = None, ids: Sequence[int] | None = None) -> Sweep | None:
     """Begin a sweep, work all its shards here and finish it; None if somebody has the slot already."""
-    sweep = begin(kind, at=at, slot_at=slot_at or at, ids=ids)
+    in_force = policies_of(kind, at)
+    sweep = begin(kind, at=at, slot_at=slot_at or at, ids=ids, in_force=in_force)
     if sweep is not None:
         for shard in sweep.shards.all():
-            shards.work(shard, now=at, in_force=policies_of(kind, at))
+            shards.work(shard, now=at, in_force=in_force)
         finish(sweep, now=at)
     return sweep
 
@@ -40,29 +45,41 @@ def policies_of(kind: str, at: datetime) -> dict[str, PolicyVersion]:
     }
 
 
-def begin(kind: str, *, at: datetime, slot_at: datetime, ids: Sequence[int] | None = None) -> Sweep | None:
-    """Claim the slot with its prices and shards, all or nothing; None if somebody has it."""
-    return chain.in_transaction(lambda: _begin(kind, at, slot_at, ids), is_patient=True)
+def begin(
+    kind: str,
+    *,
+    at: datetime,
+    slot_at: datetime,
+    ids: Sequence[int] | None = None,
+    in_force: Mapping[str, PolicyVersion] | None = None,
+) -> Sweep | None:
+    """Claim the slot with its prices and shards, all or nothing; None if somebody has it.
+
+    `in_force` are the policies of the kind, where the caller has read them already.
+    """
+    governing = policies_of(kind, at) if in_force is None else in_force
+    return chain.in_transaction(lambda: _begin(kind, at, slot_at, ids, governing), is_patient=True)
 
 
-def _begin(kind: str, at: datetime, slot_at: datetime, ids: Sequence[int] | None) -> Sweep | None:
+def _begin(
+    kind: str, at: datetime, slot_at: datetime, ids: Sequence[int] | None, in_force: Mapping[str, PolicyVersion]
+) -> Sweep | None:
     with connection.cursor() as cursor:  # sweeps of a kind store their price changes one after the other
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"margin.sweep.{kind}"])
-    if Sweep.objects.filter(kind=kind, slot_at=slot_at).exists():
+        cursor.execute(SLOT, {"kind": kind, "slot_at": slot_at})
+        is_taken, previous = cursor.fetchone()
+    if is_taken:
         return None
-    previous = Sweep.objects.filter(kind=kind).order_by("-id").first()
-    sweep = Sweep.objects.create(kind=kind, slot_at=slot_at, at=at, started_at=at, previous=previous)
+    accounts = _eligible(in_force, at, ids)
+    sweep = Sweep(kind=kind, slot_at=slot_at, at=at, started_at=at, previous_id=previous, eligible=len(accounts))
     prices.store(sweep, prices.gather(at=at))
-    accounts = _eligible(kind, at, ids)
-    sweep.eligible = len(accounts)
-    sweep.save(update_fields=["fx", "rates", "eligible"])
     shards.cut(sweep, accounts, exactly_these=ids is not None)
     return sweep
 
 
-def _eligible(kind: str, at: datetime, ids: Sequence[int] | None) -> list[int]:
-    """Open accounts governed by a policy of this kind, ascending: what the sweep must account for."""
-    accounts = Account.objects.filter(agreement__in=policies_of(kind, at))
+def _eligible(in_force: Mapping[str, PolicyVersion], at: datetime, ids: Sequence[int] | None) -> list[int]:
+    """Open accounts governed by these policies, ascending: what the sweep must account for."""
+    accounts = Account.objects.filter(agreement__in=list(in_force))
     accounts = accounts.filter(Q(closed_on=None) | Q(closed_on__gt=at.date()))
     if ids is not None:
         accounts = accounts.filter(pk__in=list(ids))
@@ -74,23 +91,27 @@ def finish(sweep: Sweep, *, now: datetime) -> bool:
 
     Complete means that every eligible account was evaluated or is known to be unpriced; anything less is an alarm.
     """
-    rows = list(sweep.shards.all())
-    if any(shard.done_at is None and shard.attempts < shards.MAXIMUM_ATTEMPTS for shard in rows):
+    rows = list(sweep.shards.values_list("done_at", "attempts", "counts"))
+    if any(done_at is None and attempts < shards.MAXIMUM_ATTEMPTS for done_at, attempts, _ in rows):
         return False
     counts: Counter[str] = Counter()
-    for shard in rows:
-        counts.update(shard.counts)
+    for _, _, counted in rows:
+        counts.update(counted)
     seen = counts["evaluated"] + counts["unpriced"]
-    is_complete = seen == sweep.eligible and all(shard.done_at for shard in rows)
-    Sweep.objects.filter(pk=sweep.pk, state=Sweep.State.RUNNING).update(
-        state=Sweep.State.COMPLETE if is_complete else Sweep.State.INCOMPLETE,
-        evaluated=counts["evaluated"],
-        unpriced=counts["unpriced"],
-        failed=max(0, sweep.eligible - seen),
-        counts=dict(counts),
-        finished_at=now,
-    )
-    sweep.refresh_from_db()
+    is_complete = seen == sweep.eligible and all(done_at for done_at, _, _ in rows)
+    figures = {
+        "state": Sweep.State.COMPLETE if is_complete else Sweep.State.INCOMPLETE,
+        "evaluated": counts["evaluated"],
+        "unpriced": counts["unpriced"],
+        "failed": max(0, sweep.eligible - seen),
+        "counts": dict(counts),
+        "finished_at": now,
+    }
+    if Sweep.objects.filter(pk=sweep.pk, state=Sweep.State.RUNNING).update(**figures):
+        for name, figure in figures.items():
+            setattr(sweep, name, figure)
+    else:  # another finished it
+        sweep.refresh_from_db()
     return True
 
 
