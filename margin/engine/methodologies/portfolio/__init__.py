@@ -18,11 +18,12 @@ from margin.engine.methodologies.portfolio.terms import RULE_BOOK, House, Portfo
 from margin.engine.methodologies.portfolio.valuation import scenario_values
 
 CODE = "portfolio"
-MEASURES = ("requirement", "minimum_equity")  # the first of groups, as a part; the second of accounts
+MEASURES = ("minimum_equity",)
+GROUP_MEASURES = ("requirement",)  # as a part of a regime
 KINDS = frozenset({"cash", "equity", "etf", "bond", "option", "warrant"})
 _MINIMUM = "FINRA Rule 4210(g)(4)"
 
-__all__ = ["CODE", "KINDS", "MEASURES", "RULE_BOOK", "House", "PortfolioGroup", "Range", "Stress", "Terms"]
+__all__ = ["CODE", "GROUP_MEASURES", "KINDS", "MEASURES", "RULE_BOOK", "House", "PortfolioGroup", "Range", "Stress", "Terms"]
 __all__ += ["currency", "group_keys", "levels", "measure_groups", "scenario_values", "stress_values", "units"]
 
 

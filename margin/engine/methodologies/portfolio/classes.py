@@ -110,17 +110,21 @@ def arrange(groups: Groups, instrument: Array, found: Underlyings, terms: Terms)
     rows = instrument[place]
     order = sorted(terms.ranges, key=lambda name: (name in _INDEXES, _width(name, terms), name))
     ranks = np.array([order.index(name) if name in order else 0 for name in found.margin_class], np.int64)
-    highest = [_highest(column[rows], starts) for column in (ranks, *map(_ranked, (found.leverage, found.factor)))]
+    highest = tuple(
+        _highest(column[rows], starts) for column in (ranks, _ranked(found.leverage), _ranked(found.factor))
+    )
     leverages, factors = sorted(set(found.leverage)), sorted(set(found.factor))
-    distinct, moves = np.unique(np.column_stack(highest), axis=0, return_inverse=True)
+    shape = (len(order), len(leverages), len(factors))
+    distinct, moves = np.unique(np.ravel_multi_index(highest, shape), return_inverse=True)
     return Classes(
         place=place,
         offsets=np.append(starts, len(place)).astype(np.int64),
         group=group[starts],
         margin_class=np.array(order, object)[highest[0]],
-        moves=moves.reshape(-1),
+        moves=moves,
         listed_moves=tuple(
-            _moves(order[rank], leverages[leverage] * factors[factor], terms) for rank, leverage, factor in distinct
+            _moves(order[rank], leverages[leverage] * factors[factor], terms)
+            for rank, leverage, factor in zip(*np.unravel_index(distinct, shape), strict=True)
         ),
     )
 

@@ -54,7 +54,9 @@ def measured_of(
     arranged = classes.arrange(groups, instrument, found, terms)
     sizes = np.diff(arranged.offsets)
     rows, moves = instrument[arranged.place], np.repeat(arranged.moves, sizes)
-    pairs, which = np.unique(np.column_stack([rows, moves]), axis=0, return_inverse=True)
+    width = len(arranged.listed_moves)
+    pairs, which = np.unique(rows * width + moves, return_inverse=True)
+    pairs = np.column_stack(np.divmod(pairs, width)) if width else np.zeros((0, 2), np.int64)
     table, table_decimals = _profit_table(instruments, model, pairs, arranged.listed_moves, terms.points)
     weights, weight_decimals = _integers((groups.quantity * groups.to_group)[arranged.place])
     floors, floor_decimals = _integers(minimum)
@@ -62,7 +64,7 @@ def measured_of(
     table, floors = table * 10 ** (common - table_decimals), floors * 10 ** (common - floor_decimals)
     table, floors, weights = _narrowed(table, floors, weights, int(sizes.max(initial=0)))
     starts = arranged.offsets[:-1]
-    profits = _sums(table[which.reshape(-1)] * weights[:, None], starts)
+    profits = _sums(table[which] * weights[:, None], starts)
     minimums = _sums(floors[rows] * np.abs(weights), starts)
     worst = -profits.min(axis=1) if len(profits) else minimums
     return Measured(
@@ -105,10 +107,11 @@ def _profit_table(
 
 def _integers(amounts: Array) -> tuple[Array, int]:
     """(the amounts times 10^decimals as Python integers, the fewest such decimals). Call inside `exactly()`."""
-    decimals = max((-int(amount.as_tuple().exponent) for amount in amounts.flat if amount), default=0)
-    decimals = max(decimals, 0)
-    scale = ONE.scaleb(decimals)
-    return python_integers(amounts * scale), decimals
+    whole = python_integers(amounts)
+    if (whole == amounts).all():
+        return whole, 0
+    decimals = max(-int(amount.as_tuple().exponent) for amount in amounts.flat if amount)
+    return python_integers(amounts * ONE.scaleb(decimals)), decimals
 
 
 def python_integers(numbers: Array) -> Array:

@@ -108,16 +108,17 @@ def _teller(
             return Told()
         with exactly():
             members = measured.groups.members(group)
-            parts = tuple(_equity_parts(amounts[members]))
+            kinds = measured.instruments.kind[measured.instrument[members]]
+            parts = tuple(_equity_parts(amounts[members], kinds == classes.OPTION))
             return Told((*telling.charges(measured, group, terms), *telling.releases(measured, reliefs, group)), parts)
 
     return told
 
 
-def _equity_parts(amounts: Array) -> Iterator[EquityPart]:
-    for place, amount in enumerate(amounts):
+def _equity_parts(amounts: Array, is_option: Array) -> Iterator[EquityPart]:
+    for place, (amount, of_option) in enumerate(zip(amounts, is_option, strict=True)):
         if amount:
-            yield EquityPart("option_value", place, amount)
+            yield EquityPart("option_value" if of_option else "market_value", place, amount)
 
 
 def stress_values(groups: Groups, market: Market, terms: Terms) -> Array:

@@ -97,6 +97,8 @@ class Terms:
         if min(self.minimum, self.parity_tolerance_rate, *self.minimum_equity.values()) < 0 or self.days < 0:
             raise ValueError("minimum, days, parity_tolerance_rate and minimum_equity must not be negative")
         _check_classes("ranges", self.ranges)
+        if not self.ranges:
+            raise ValueError("ranges: state at least one margin class")
         self._check_offsets()
 
     def _check_offsets(self) -> None:
