@@ -15,6 +15,7 @@ from accounts.models import Account
 from margin import policies, prices, snapshot
 from margin.engine.assess import assess
 from margin.engine.columns import Figures
+from margin.engine.exact import ZERO
 from margin.hypothetical import answers, books, exporting, forms, supposing
 from margin.hypothetical.answers import text
 from margin.hypothetical.document import BookDocument, Hypotheses
@@ -108,10 +109,11 @@ def _change(before: Figures | None, after: Figures | None) -> Tree | None:
     if before is None or after is None or before.equity is None or after.equity is None:
         return None
     by: dict[str, Decimal] = {name: getattr(after, name) - getattr(before, name) for name in COMPARED}
+    by["excess"] = (answers.excess(after) or ZERO) - (answers.excess(before) or ZERO)
     return {
         "equity": text(by["equity"]),
         "requirement": text(by["requirement"]),
-        "excess": text(by["equity"] - by["requirement"]),
+        "excess": text(by["excess"]),
         "deficit": text(by["deficit"]),
         "initial": text(by["initial"]),
         "funds_needed": text(by["initial"] - by["equity"]),

@@ -8,7 +8,7 @@ import numpy as np
 
 from margin.engine import assess
 from margin.engine.columns import Figures
-from margin.engine.exact import plain
+from margin.engine.exact import ZERO, plain
 from margin.hypothetical.books import Case
 
 Tree = dict[str, Any]
@@ -43,7 +43,7 @@ def unpriced(listed: list[Figures]) -> list[str]:
 
 
 def regime(figures: Figures) -> Tree:
-    """One regime's figures as text; all null where it is unpriced. `excess` is equity - requirement, of any sign."""
+    """One regime's figures as text; all null where it is unpriced. `excess` is negative in a deficit."""
     return {
         "regime": figures.regime,
         "status": figures.status.name.lower(),
@@ -61,10 +61,15 @@ def regime(figures: Figures) -> Tree:
 
 
 def excess(figures: Figures) -> Decimal | None:
-    """Equity less requirement; negative when short."""
-    if figures.equity is None or figures.requirement is None:
+    """What is beyond the requirement, or, negative, the deficit; None where unpriced."""
+    if figures.equity is None or figures.requirement is None or figures.deficit is None:
         return None
-    return figures.equity - figures.requirement
+    return beyond(figures.equity, figures.requirement, figures.deficit)
+
+
+def beyond(equity: Decimal, requirement: Decimal, deficit: Decimal) -> Decimal:
+    """Excess from rounded figures: the deficit was rounded by itself, so it and the difference may be a cent apart."""
+    return -deficit if deficit else max(equity - requirement, ZERO)
 
 
 def text(amount: Decimal | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_CEILING, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from margin.models import PolicyVersion
 from margin.snapshot import Snapshot
 from market.models import Instrument, Kind
 
-PLACES = Decimal(1).scaleb(-12)  # of a price that follows another
+FOLLOWED = Context(prec=18, rounding=ROUND_HALF_EVEN)  # digits that count of a price that follows another
 MOST = Decimal(10) ** 20
 FOLLOWING = ("equity", "etf", "index", "future", "perpetual")
 
@@ -251,7 +251,7 @@ def following(price: Decimal, rate: Decimal, leverage: Decimal) -> Decimal:
     """A price that moves by so many times a rate; a fund loses 99.99 % at most, for nothing is worth nothing here."""
     factor = max(Decimal("-0.9999"), rate * leverage)
     with localcontext(holdings.ARITHMETIC):
-        return (price + abs(price) * factor).quantize(PLACES)
+        return FOLLOWED.plus(price + abs(price) * factor)
 
 
 def _volatilities(world: World, supposed: Hypotheses) -> Array:

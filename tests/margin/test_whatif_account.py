@@ -8,12 +8,16 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import InternalError, connection, transaction
+from django.utils import timezone
 
 from accounts import positions
 from accounts.models import Fill
 from margin import assessments, policies, replay, snapshot, sweep, whatif
+from margin.engine import pricing
+from margin.hypothetical import supposing
+from margin.hypothetical.document import Hypotheses
 from margin.models import Assessment, Measure
-from market.models import Rate
+from market.models import FxRate, Rate
 from tests.margin import rows, world
 from tests.margin.world import MONDAY, minutes, quote
 
@@ -169,10 +173,6 @@ def test_what_cannot_be_supposed_is_named_with_its_path(path, account):
 
 
 def test_an_option_keeps_its_volatility_when_its_underlying_moves(xyz):
-    from margin.engine import pricing
-    from margin.hypothetical import supposing
-    from margin.hypothetical.document import Hypotheses
-
     call = rows.equity(
         "XYZ C50", kind="option", underlying=xyz, right="call", strike=50, style="european", multiplier=100,
         expires_at=MONDAY + minutes(365 * 24 * 60),
@@ -214,8 +214,6 @@ def test_an_exported_book_has_the_figures_of_the_sweep_and_of_the_explanation(db
     """Stock in two currencies and a loan, in deficit so that the sweep keeps them."""
     rows.policy("us_margin", world.securities(world.HOUSE, world.EXCHANGE))
     rows.policy("crypto_loan", world.crypto())
-    from market.models import FxRate
-
     FxRate.objects.create(base="EUR", quoted="USD", value=Decimal("1.0823"), source="ecb", as_of=MONDAY)
     rows.cash("EUR")
     xyz, sap = rows.equity("XYZ", sector="tech"), rows.equity("SAP", currency="EUR", price_divisor=100)
@@ -258,8 +256,6 @@ def test_a_past_instant_is_exported_as_the_sweep_saw_it_and_as_its_replay_finds_
     later = MONDAY + minutes(1)
     quote(xyz, "40", later)
     positions.write([(account.pk, xyz.pk, Decimal(-50), None)], cause="adjustment", reference="x", effective_at=later)
-    from django.utils import timezone
-
     regimes = exported(account, known_at=timezone.now())
     agrees(Measure.objects.get(assessment__sweep=done, regime="house"), regimes["house"])
     assert replay.run(done).differences == []
