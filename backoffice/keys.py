@@ -185,12 +185,15 @@ class StaffSession(authentication.SessionAuthentication):
 
 
 class Allowed(permissions.BasePermission):
-    """A key needs the scope; a member of staff needs the view permission of the rows, and only reads."""
+    """A key needs the scope; a member of staff needs the view permission of the rows, and only reads.
+
+    A view that `only_computes` takes a POST because its question is long; asking is reading.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if getattr(view, "action", "") is None:
             raise exceptions.MethodNotAllowed(str(request.method))
-        reads = request.method in permissions.SAFE_METHODS
+        reads = request.method in permissions.SAFE_METHODS or getattr(view, "only_computes", False)
         if isinstance(request.auth, ApiKey):
             return self._key_may(request.auth, "read" if reads else view.write_scope)
         if not (request.user and request.user.is_staff):

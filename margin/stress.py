@@ -4,7 +4,7 @@ All prices move together, each by its own factor (docs/whatif.md). A cell is one
 the sweep's own calculation; nothing is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -69,8 +69,13 @@ class Sums:
         }
 
 
-def of_accounts(accounts: Sequence[Account], grid: StressGrid, *, at: datetime) -> Tree:
-    """The accounts (one, or all of a client) under the grid. Raises Wrong, or policies.NoPolicy."""
+def of_accounts(accounts: Iterable[Account], grid: StressGrid, *, at: datetime) -> Tree:
+    """The open ones of the accounts (one, or all of a client) under the grid. Raises Wrong, or policies.NoPolicy."""
+    accounts = [account for account in accounts if account.closed_on is None or account.closed_on > at.date()]
+    if not accounts:
+        raise Wrong("", "there is no open account")
+    if grid.kind:
+        raise Wrong("kind", "belongs to the stress of the whole house")
     in_force = policies.in_force(at)
     for account in accounts:
         if account.agreement not in in_force:
@@ -79,11 +84,15 @@ def of_accounts(accounts: Sequence[Account], grid: StressGrid, *, at: datetime) 
     return _answer(chosen, snapshot.Accounts(ids=[account.pk for account in accounts]), grid, at)
 
 
-def of_house(grid: StressGrid, *, at: datetime) -> Tree:
-    """Every open account of one kind of sweep under the grid. Raises Wrong."""
+def of_house(grid: StressGrid, *, at: datetime, most: int | None = None) -> Tree:
+    """Every open account of one kind of sweep under the grid; Wrong if they are more than `most`."""
     if not grid.kind:
         raise Wrong("kind", f"missing; one of {', '.join(policies.SWEEPS)}")
-    return _answer(sweep.policies_of(grid.kind, at), snapshot.Accounts(), grid, at)
+    in_force = sweep.policies_of(grid.kind, at)
+    count = Account.objects.filter(agreement__in=in_force).count()
+    if most is not None and count > most:
+        raise Wrong("kind", f"the house has {count:,} such accounts, more than {most:,}: use manage.py stress")
+    return _answer(in_force, snapshot.Accounts(), grid, at)
 
 
 def _answer(in_force: dict[str, Any], accounts: snapshot.Accounts, grid: StressGrid, at: datetime) -> Tree:

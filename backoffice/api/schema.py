@@ -46,6 +46,11 @@ WRITING_REFUSALS = {
     "422": "Rows are refused, or the Idempotency-Key was used for another request: nothing was taken",
     "503": "The database is busy: repeat with the same Idempotency-Key",
 }
+COMPUTING_REFUSALS = {
+    "400": "The body is not strict JSON, or says something that cannot be computed: the path is named",
+    **{status: REFUSALS[status] for status in ("401", "403", "404", "406")},
+    **{status: WRITING_REFUSALS[status] for status in ("413", "415")},
+}
 KEY_HEADER = OpenApiParameter(
     idempotency.HEADER,
     {"type": "string", "minLength": 1, "maxLength": idempotency.LONGEST_KEY},
@@ -56,15 +61,21 @@ KEY_HEADER = OpenApiParameter(
 
 
 class Schema(AutoSchema):
-    """Adds to every operation the problems it may answer, and to every POST its Idempotency-Key."""
+    """Adds to every operation the problems it may answer, and to every POST that writes its Idempotency-Key."""
 
     def get_override_parameters(self) -> list[Any]:
-        return [KEY_HEADER] if self.method == "POST" else []
+        return [KEY_HEADER] if self._refusals is WRITING_REFUSALS else []
+
+    @property
+    def _refusals(self) -> dict[str, str]:
+        if getattr(self.view, "only_computes", False):
+            return COMPUTING_REFUSALS
+        return WRITING_REFUSALS if self.method == "POST" else REFUSALS
 
     def _get_response_bodies(self, *args: Any, **options: Any) -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(*args, **options)
         problem = self.resolve_serializer(ProblemDocument, "response").ref
-        for status, words in (WRITING_REFUSALS if self.method == "POST" else REFUSALS).items():
+        for status, words in self._refusals.items():
             responses[status] = {
                 "description": words,
                 "content": {"application/problem+json": {"schema": problem}},

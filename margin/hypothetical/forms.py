@@ -5,7 +5,7 @@ JSON Schema, so that the two cannot differ.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from datetime import date
 from decimal import Decimal
@@ -68,8 +68,8 @@ def read(kind: type[T], document: Any) -> T:
     try:
         found = terms.read(kind, document)
     except ValueError as error:
-        path, colon, reason = str(error).partition(": ")
-        raise Wrong(*((path, reason) if colon else ("", path))) from None
+        path, _, reason = str(error).partition(": ")
+        raise Wrong("" if path == kind.__name__ else path, reason) from None
     _check(found, "")
     return found
 
@@ -142,13 +142,7 @@ def _check_plain(value: Any, path: str, limits: Mapping[str, Any]) -> None:
 
 
 def schema(kind: type[Any]) -> dict[str, Any]:
-    """The JSON Schema of the documents that `read` takes, with a definition for every dataclass within."""
-    defined: dict[str, Any] = {}
-    whole = _object(kind, defined)
-    return {**whole, "$defs": {**defined, "number": {"type": ["string", "integer"], "pattern": PATTERN}}}
-
-
-def _object(kind: type[Any], defined: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of the documents that `read` takes."""
     hints = get_type_hints(kind)
     known = list(fields(kind))
     return {
@@ -156,44 +150,47 @@ def _object(kind: type[Any], defined: dict[str, Any]) -> dict[str, Any]:
         "description": (kind.__doc__ or "").strip(),
         "additionalProperties": False,
         "required": [f.name for f in known if f.default is MISSING and f.default_factory is MISSING],
-        "properties": {f.name: dict(_property(hints[f.name], f.metadata, defined)) for f in known},
+        "properties": {f.name: _property(hints[f.name], f.metadata) for f in known},
     }
 
 
-def _property(kind: Any, limits: Mapping[str, Any], defined: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from _type(kind, limits, defined).items()
-    if "about" in limits:
-        yield "description", limits["about"]
+def _property(kind: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_type(kind, limits), **({"description": limits["about"]} if "about" in limits else {})}
 
 
-def _type(kind: Any, limits: Mapping[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
-    if get_origin(kind) is None and not is_dataclass(kind):
-        return _plain_type(kind, limits)
-    if get_origin(kind) in (Union, UnionType):
-        inner = _type(next(one for one in get_args(kind) if one is not type(None)), limits, defined)
-        return {"anyOf": [inner, {"type": "null"}]}
-    if get_origin(kind) is tuple:
+def _type(kind: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return _or_null(_type(next(one for one in get_args(kind) if one is not type(None)), limits))
+    if origin is tuple:
         many = {"maxItems": limits["most"]} if "most" in limits else {}
-        return {"type": "array", "items": _type(get_args(kind)[0], {**limits, "most": 10**6}, defined), **many}
-    if get_origin(kind) in (dict, Mapping):
-        return {"type": "object", "additionalProperties": _type(get_args(kind)[1], limits, defined)}
-    name = getattr(kind, "__name__", "")
-    if name not in defined:
-        defined[name] = {}
-        defined[name] = _object(kind, defined)
-    return {"$ref": f"#/$defs/{name}"}
+        inner = {name: limit for name, limit in limits.items() if name != "most"}
+        return {"type": "array", "items": _type(get_args(kind)[0], inner), **many}
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": _type(get_args(kind)[1], limits)}
+    if is_dataclass(kind):
+        return schema(kind)  # type: ignore[arg-type]
+    return _plain_type(kind, limits)
 
 
 def _plain_type(kind: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
     if "of" in limits:
         return {"enum": list(limits["of"])}
-    if limits.get("day") and kind is str:
+    if limits.get("day"):
         return {"type": "string", "format": "date"}
     return dict(_PLAIN.get(kind, {}))
 
 
+def _or_null(inner: dict[str, Any]) -> dict[str, Any]:
+    """As OpenAPI 3.1 writes what may be null."""
+    if "enum" in inner:
+        return {"enum": [*inner["enum"], None]}
+    kinds = inner.get("type", [])
+    return {**inner, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]} if kinds else inner
+
+
 _PLAIN: dict[Any, dict[str, Any]] = {
-    Decimal: {"$ref": "#/$defs/number"},
+    Decimal: {"type": ["string", "integer"], "pattern": PATTERN},
     str: {"type": "string"},
     int: {"type": "integer"},
     bool: {"type": "boolean"},

@@ -55,9 +55,9 @@ def _answer(options: dict[str, Any]) -> dict[str, Any]:
         return stress.of_house(grid, at=at)
     whose = "account" if options["account"] else "client"
     by = {"code" if options["account"] else "client__code": options[whose]}
-    accounts = list(Account.objects.filter(**by, closed_on=None).order_by("code"))
+    accounts = list(Account.objects.filter(**by).order_by("code"))
     if not accounts:
-        raise CommandError(f"there is no open account of {whose} {options[whose]!r}")
+        raise CommandError(f"there is no account of {whose} {options[whose]!r}")
     return stress.of_accounts(accounts, grid, at=at)
 
 
