@@ -21,7 +21,7 @@ from margin.engine.columns import Array
 
 STEPS = 51  # of the finer tree; the coarser has the odd number at or below half of it
 BELOW, ABOVE = "below the least value", "above what any volatility gives"
-_LEAST_DEVIATION = 1e-12  # stands for none: the formulas divide by it
+_LEAST_DEVIATION = 1e-12  # stands for none, as in the kernels
 _MOST_DEVIATION = 4.0  # volatility × √years: at 4, an option at the money is worth 95 % of its underlying
 _CENTRED = 6.0  # a tree is centred on its strike, but no further away than so many deviations
 _ROUNDS = 100
@@ -67,14 +67,9 @@ def european_scenarios(
 
 def _closed_form(columns: Sequence[Array], factors: Array, widenings: Array) -> Array:
     """[points, n] with spot × factor and volatility × widening."""
-    spot, strike, years, rate, dividend, volatility, is_call = (column.reshape(-1) for column in columns)
-    present, paid = spot * np.exp(-dividend * years), strike * np.exp(-rate * years)
-    deviation = np.maximum(volatility * np.sqrt(years), _LEAST_DEVIATION)
-    sign = np.where(is_call > 0, 1.0, -1.0)
+    spot, strike, *rest = (column.reshape(-1) for column in columns)
     out = np.empty((len(factors), spot.size))
-    kernels.pricing().european(
-        present, paid, np.log(present / paid), deviation, sign, factors, np.log(factors), widenings, out
-    )
+    kernels.pricing().european(spot, strike, np.log(spot / strike), *rest, factors, np.log(factors), widenings, out)
     return out
 
 

@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 _BLOCK = 512  # options whose inputs stay in the nearest cache while all scenarios pass over them
 LANES = 32  # trees grown side by side
+LEAST_DEVIATION = 1e-12  # stands for no volatility, or no time: the formulas divide by it
 # Products may be fused with sums; nothing else is reordered. Division by zero gives infinity, as in NumPy: the check
 # for it would stop the compiler from vectorising.
 _FAST = {"contract", "nsz"}
@@ -39,8 +40,8 @@ def _float_of(context, bits):
 
 @njit(inline="always")
 def _exp(x):
-    """e^x for x from -700 to 0, to 1e-14 of itself: 2^k by setting the exponent's bits, the rest by its series."""
-    x = max(x, -700.0)
+    """e^x for x from -700 to 700, to 1e-14 of itself: 2^k by setting the exponent's bits, the rest by its series."""
+    x = min(max(x, -700.0), 700.0)
     rounder = 6755399441055744.0  # 1.5 × 2^52: adding it rounds to a whole number, held in the low bits
     shifted = x * 1.4426950408889634 + rounder
     k = shifted - rounder
@@ -84,30 +85,53 @@ def _tail_under(a):
     return d * a + 440.413735824752
 
 
+@njit(inline="always")
+def _prepare(low, high, columns, spot, strike, moneyness, deviation, steepness, sign):
+    """One block of options: discounted to today, with the logarithm of spot ÷ strike and volatility × √years."""
+    spots, strikes, logs, years = columns[0][low:high], columns[1][low:high], columns[2][low:high], columns[3][low:high]
+    rate, dividend, volatility = columns[4][low:high], columns[5][low:high], columns[6][low:high]
+    is_call = columns[7][low:high]
+    # One loop per column: the compiler must prove, for each column that is written, that it overlaps no other.
+    for i in range(high - low):
+        spot[i] = spots[i] * _exp(-dividend[i] * years[i])
+    for i in range(high - low):
+        strike[i] = strikes[i] * _exp(-rate[i] * years[i])
+    for i in range(high - low):
+        moneyness[i] = logs[i] + (rate[i] - dividend[i]) * years[i]
+    for i in range(high - low):
+        deviation[i] = max(volatility[i] * np.sqrt(years[i]), LEAST_DEVIATION)
+    for i in range(high - low):
+        steepness[i] = 1.0 / deviation[i]
+    for i in range(high - low):
+        sign[i] = 1.0 if is_call[i] > 0.0 else -1.0
+
+
 @njit(
-    types.void(*(_input() for _ in range(8)), types.float64[:, ::1]),
+    types.void(*(_input() for _ in range(8)), *(_input() for _ in range(3)), types.float64[:, ::1]),
     cache=True,
     nogil=True,
     error_model="numpy",
     fastmath=_FAST,
 )
-def european(spot, strike, moneyness, deviation, sign, factors, log_factors, deviations, out):
-    """European values out[j, i] of option i in scenario j, where spot × factors[j] and deviation × deviations[j].
+def european(spot, strike, log_ratio, years, rate, dividend, volatility, is_call, factors, log_factors, widenings, out):
+    """European values out[j, i] of option i in scenario j, where spot × factors[j] and volatility × widenings[j].
 
-    `spot` and `strike` are discounted to today, `moneyness` is log(spot ÷ strike), `deviation` volatility × √years
-    and above 0, `sign` 1 for calls and -1 for puts.
+    `log_ratio` is log(spot ÷ strike), `is_call` above 0 for calls, `widenings` above 0.
 
-    Both tails share one exponential, for spot × φ(d1) = strike × φ(d2).
+    Both tails share one exponential, for with spot and strike discounted spot × φ(d1) = strike × φ(d2).
     """
+    s, k, m = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
+    w, steep, side = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
+    columns = (spot, strike, log_ratio, years, rate, dividend, volatility, is_call)
     for low in range(0, spot.size, _BLOCK):
         high = min(spot.size, low + _BLOCK)
-        s, k, m, w, side = spot[low:high], strike[low:high], moneyness[low:high], deviation[low:high], sign[low:high]
+        _prepare(low, high, columns, s, k, m, w, steep, side)
         for j in range(factors.size):
-            factor, shift, widening = factors[j], log_factors[j], deviations[j]
+            factor, shift, widening, narrowing = factors[j], log_factors[j], widenings[j], 1.0 / widenings[j]
             row = out[j, low:high]
             for i in range(high - low):
                 width = w[i] * widening
-                d1 = (m[i] + shift) / width + 0.5 * width
+                d1 = (m[i] + shift) * (steep[i] * narrowing) + 0.5 * width
                 d2 = d1 - width
                 a1, a2 = min(abs(d1), 40.0), min(abs(d2), 40.0)  # beyond 40 both tails are below 1e-300
                 underlying, paid = s[i] * factor, k[i]
