@@ -7,7 +7,7 @@ volatility is 0 and the option keeps its distance to the model. A shift never ta
 float64 (`margin.engine.pricing`), rounded once. Pure.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -15,103 +15,54 @@ import numpy as np
 
 from margin.engine import pricing
 from margin.engine.columns import KINDS, Array, Contract, Instruments, Market
-from margin.engine.exact import ONE, ZERO
+from margin.engine.exact import ZERO
+from margin.engine.methodologies.portfolio import valuation
 
-MODELLED = ("option", "future_option", "warrant")
+WARRANT, ON_FUTURE = KINDS.index("warrant"), KINDS.index("future_option")
+MODELLED = (KINDS.index("option"), ON_FUTURE, WARRANT)
 LEAST = Decimal("1e-8")  # the finest step of a model's price; a warrant, unlike an option, is never worth nothing
-DAYS = 365  # of a year, from today until the last day
+PARITY = Decimal("0.02")  # of spot: how far below its least value a price may lie and still be believed
 
 
 @dataclass(frozen=True)
-class Models:
-    """The options and warrants that have a model, one row each. Amounts are float64 per unit of the underlying."""
+class Options:
+    """The options and warrants that are repriced, a row each, as portfolio margin reads them."""
 
     rows: Array  # of Instruments
-    scale: Array  # units of the underlying that the price is for: a warrant's conversion, else 1
-    strike: Array
-    years: Array
-    rate: Array
-    dividend: Array
-    is_call: Array
-    is_american: Array
-    volatility: Array
-    value: Array  # of the model, at the spot and the volatility that hold now
+    model: valuation.Model
+    value: Array  # float64, of the model, at the spot and the volatility that hold now
     reason: Array  # str: why it cannot be priced anew, '' if it can
 
     def values(self, chosen: Array, spot: Array, volatility: Array) -> Array:
-        """Model values of the chosen options (indices into `rows`) at other spots and volatilities."""
-        out = np.empty(len(chosen))
-        american = self.is_american[chosen]
-        for which, model in ((american, pricing.american), (~american, pricing.european)):
-            if which.any():
-                k = chosen[which]
-                terms = (self.strike[k], self.years[k], self.rate[k], self.dividend[k])
-                out[which] = model(spot[which], *terms, volatility[which], self.is_call[k])
-        return out
+        """Model values, per unit of price, of the chosen options at other spots and volatilities."""
+        of = self.model.take(chosen)
+        terms = (of.strike, of.years, of.rate, of.dividend, volatility, of.is_call)
+        return pricing.by_style(of.is_american, spot, *terms)
 
 
-def models(instruments: Instruments, market: Market, held: Array) -> Models:
-    """Models of the priced options among the instrument rows `held`, with the volatility that each price implies."""
-    modelled = np.isin(instruments.kind, [KINDS.index(kind) for kind in MODELLED]) & instruments.priced
-    rows = np.array([row for row in held if modelled[row]], np.int64)
-    found = [_terms(instruments, market, int(row)) for row in rows]
-    columns = np.array([numbers for numbers, _ in found], np.float64).reshape(len(rows), 8).T
-    spot, scale, strike, years, rate, dividend, is_call, is_american = columns
-    reason = np.array([why for _, why in found], object)
-    price = instruments.price[rows].astype(np.float64) / scale
-    implied = pricing.implied_volatility(price, spot, strike, years, rate, dividend, is_call, is_american)
-    volatility = np.where(implied.reason == pricing.BELOW, 0.0, implied.volatility)
-    for k in np.flatnonzero((reason == "") & ~np.isfinite(volatility)):
-        reason[k] = f"{instruments.codes[rows[k]]}: no volatility explains its price"
-    made = Models(
-        *(rows, scale, strike, years, rate, dividend, is_call > 0, is_american > 0),
-        volatility=np.where(reason == "", volatility, 0.0),
-        value=np.zeros(len(rows)),
-        reason=reason,
-    )
-    return replace(made, value=made.values(np.arange(len(rows)), spot, made.volatility))
+def options_of(instruments: Instruments, market: Market, held: Array) -> Options:
+    """The priced ones among the instrument rows `held`, each with the volatility that its price implies."""
+    is_chosen = np.isin(instruments.kind, MODELLED) & instruments.priced
+    rows = np.array([row for row in held if is_chosen[row]], np.int64)
+    model = valuation.model_of(instruments.take(rows), market, PARITY)
+    reason = model.refused.copy()
+    for k in np.flatnonzero(instruments.kind[rows] == ON_FUTURE):
+        reason[k] = f"{instruments.codes[rows[k]]}: there is no model for options on futures"
+    known = np.flatnonzero(reason == "")
+    options = Options(rows, model, np.zeros(len(rows)), reason)
+    options.value[known] = options.values(known, model.spot[known], model.volatility[known])
+    return options
 
 
-_NO_TERMS = (1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0)
-
-
-def _terms(instruments: Instruments, market: Market, row: int) -> tuple[Sequence[float], str]:
-    """(spot, scale, strike, years, rate, dividend, is_call, is_american), and why there is no model, '' if one is."""
-    contract, code = instruments.contract[row], instruments.codes[row]
-    if contract is None:
-        return _NO_TERMS, f"{code}: what it is written on is not known"
-    kind, currency = KINDS[instruments.kind[row]], instruments.currencies[instruments.currency[row]]
-    is_warrant = kind == "warrant"
-    scale = contract.conversion if is_warrant else ONE
-    strike = contract.exercise_price if is_warrant else contract.strike
-    spot, rate = spot_of(contract, instruments.multiplier[row]), market.risk_free.get(currency)
-    if contract.expires_on is None or strike <= 0 or scale <= 0:
-        return _NO_TERMS, f"{code}: its expiry, its strike or its conversion is not known"
-    if spot is None or spot <= 0:
-        return _NO_TERMS, contract.spot_reason or f"{code}: the price of its underlying is not known"
-    if rate is None:
-        return _NO_TERMS, f"{code}: no risk-free rate for {currency}"
-    years = max((contract.expires_on - market.on).days, 0) / DAYS
-    dividend = rate if kind == "future_option" else contract.dividend_rate  # on a future: Black (1976)
-    is_american = contract.style == "american" or (is_warrant and not contract.style)
-    terms = (float(scale), float(strike), years, float(rate), float(dividend))
-    return (spot, *terms, contract.right != "put", is_american), ""
-
-
-def spot_of(contract: Contract, multiplier: Decimal) -> float | None:
-    """What is delivered for one strike: the underlying, or an adjusted contract's units and cash by its multiplier."""
-    if contract.spot is None:
-        return None
-    if not contract.deliverable:
-        return float(contract.spot)
-    if any(price is None for _, _, price in contract.deliverable):
-        return None
-    worth = sum(units * (price or ZERO) for _, units, price in contract.deliverable) + contract.deliverable_cash
-    return float(worth / multiplier)
+def _spot(contract: Contract, multiplier: Decimal) -> float:
+    """What is delivered for one strike: the underlying, or what moves of an adjusted contract; 0: not known."""
+    if contract.is_adjusted and contract.deliverable:
+        return sum(float(units) * float(price or ZERO) for _, units, price in contract.deliverable) / float(multiplier)
+    return float(contract.spot or ZERO)
 
 
 def moved(
-    instruments: Instruments, options: Models, *, prices: Array, is_moved: Array, volatility_shifts: Array
+    instruments: Instruments, options: Options, *, prices: Array, is_moved: Array, volatility_shifts: Array
 ) -> Instruments:
     """The instruments with other prices: stated ones, and from the models those of options on them.
 
@@ -125,17 +76,20 @@ def moved(
     touched[list(_respotted(instruments, contract, prices, is_moved))] = True
     wanted = (touched | (volatility_shifts != 0)) & ~is_moved
     chosen = np.flatnonzero(wanted[options.rows])
+    for row, why in zip(options.rows[chosen].tolist(), options.reason[chosen].tolist(), strict=True):
+        if why:
+            price[row], priced[row], reason[row] = ZERO, False, why
+    chosen = chosen[options.reason[chosen] == ""]
     rows = options.rows[chosen]
-    spot = np.array([spot_of(contract[row], instruments.multiplier[row]) or 0.0 for row in rows], np.float64)
-    volatility = np.maximum(options.volatility[chosen] + volatility_shifts[rows], 0.0)
-    values = options.values(chosen, np.maximum(spot, 1e-12), volatility)
-    change = options.scale[chosen] * (values - options.value[chosen])
-    for k, row, by in zip(chosen.tolist(), rows.tolist(), change.tolist(), strict=True):
-        if options.reason[k]:
-            price[row], priced[row], reason[row] = ZERO, False, options.reason[k]
-        else:
-            least = LEAST if KINDS[instruments.kind[row]] == "warrant" else ZERO
-            price[row] = max(least, price[row] + Decimal(by).quantize(LEAST))
+    spot = np.array([_spot(contract[row], instruments.multiplier[row]) for row in rows], np.float64)
+    volatility = np.maximum(options.model.volatility[chosen] + volatility_shifts[rows], 0.0)
+    change = options.values(chosen, spot, volatility) - options.value[chosen]
+    is_warrant = instruments.kind[rows] == WARRANT
+    by = np.where(is_warrant, options.model.units[chosen], 1.0) * change
+    price[rows] = [
+        max(LEAST if positive else ZERO, old + Decimal(moves).quantize(LEAST))
+        for positive, old, moves in zip(is_warrant, price[rows], by.tolist(), strict=True)
+    ]
     return replace(instruments, price=price, priced=priced, unpriced_reason=reason, contract=contract)
 
 

@@ -185,7 +185,7 @@ def _moved(world: World, supposed: Hypotheses, positions: Mapping[int, Any]) -> 
     if not is_moved.any() and not shifts.any():
         return instruments
     held = np.flatnonzero(np.isin(instruments.ids, list(positions)))
-    options = repricing.models(instruments, world.snap.market, held)
+    options = repricing.options_of(instruments, world.snap.market, held)
     return repricing.moved(instruments, options, prices=prices, is_moved=is_moved, volatility_shifts=shifts)
 
 

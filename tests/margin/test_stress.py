@@ -155,7 +155,7 @@ def test_without_a_rate_an_option_has_no_price_once_anything_moves(xyz):
     own = whatif._world(account, at=MONDAY)
     moved = supposing.after(own, account, Hypotheses(price_shifts={"XYZ": D("0.1")})).instruments
     row = own.rows["XYZ C50"]
-    assert (moved.priced[row], moved.unpriced_reason[row]) == (False, "XYZ C50: no risk-free rate for USD")
+    assert (moved.priced[row], moved.unpriced_reason[row]) == (False, "XYZ C50: risk_free: no rate for USD")
 
 
 def test_a_client_is_the_sum_of_the_accounts_and_an_unpriced_one_is_counted_apart(xyz):

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from margin import whatif
 from margin.engine.methodologies.reg_t import RULE_BOOK
+from margin.hypothetical import forms
+from margin.hypothetical.document import BookDocument, Hypotheses, StressGrid
 
 ROOT = Path(__file__).parents[2]
 HOUSE_30 = {**RULE_BOOK, "house": {"basic": {"long": "0.30", "short": "0.35"}}}
@@ -109,3 +113,47 @@ def test_the_explanation_adds_up_to_the_requirement():
     assert regime["requirement"]["amount"] == "1500"
     # 25 % by the exchange, and 5 % more that the house asks
     assert [charge["amount"] for charge in regime["requirement"]["charges"]] == ["1250", "250"]
+
+
+# --- the page and the schema --------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "whatif.md").read_text(encoding="utf-8")
+SCHEMA = json.loads((ROOT / "docs" / "whatif.schema.json").read_text(encoding="utf-8"))
+KINDS = {"book": BookDocument, "hypotheses": Hypotheses, "stress": StressGrid}
+EXAMPLES = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.M | re.S)]
+
+
+def is_by_the_schema(name, document):
+    validator = jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+    return validator.is_valid(document)
+
+
+def test_the_schema_is_made_from_what_reads_the_documents():
+    assert SCHEMA["$defs"] == {name: forms.schema(kind) for name, kind in KINDS.items()}
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_pages_examples_are_what_they_claim():
+    assert len(EXAMPLES) == len(KINDS)
+    for (name, kind), example in zip(KINDS.items(), EXAMPLES, strict=True):
+        assert is_by_the_schema(name, example)
+        forms.read(kind, example)
+
+
+def test_the_pages_book_has_the_figures_that_the_page_tells():
+    first, second = (account["regimes"][0] for account in whatif.of_book(EXAMPLES[0])["accounts"])
+    assert (first["equity"], first["requirement"], first["deficit"]) == ("1000", "1250", "250")
+    assert (second["equity"], second["requirement"]) == ("786.72", "363.99")
+
+
+@pytest.mark.parametrize("what", ["surprise", "a number", "an unknown kind", "a fraction", "many accounts"])
+def test_the_schema_refuses_what_reading_refuses(what):
+    assert is_by_the_schema("book", book())
+    assert not is_by_the_schema("book", WRONG[what][0])
+
+
+def test_ten_thousand_accounts_are_one_question():
+    accounts = [account(str(k), cash={"USD": f"-{k}"}) for k in range(10_000)]
+    found = whatif.of_book(book(*accounts))["accounts"]
+    assert [each["regimes"][0]["equity"] for each in found[:2]] == ["5000", "4999"]
+    assert found[-1]["regimes"][0]["status"] == "deficit"
