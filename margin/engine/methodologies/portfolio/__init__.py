@@ -23,7 +23,18 @@ GROUP_MEASURES = ("requirement",)  # as a part of a regime
 KINDS = frozenset({"cash", "equity", "etf", "bond", "option", "warrant"})
 _MINIMUM = "FINRA Rule 4210(g)(4)"
 
-__all__ = ["CODE", "GROUP_MEASURES", "KINDS", "MEASURES", "RULE_BOOK", "House", "PortfolioGroup", "Range", "Stress", "Terms"]
+__all__ = [
+    "CODE",
+    "GROUP_MEASURES",
+    "KINDS",
+    "MEASURES",
+    "RULE_BOOK",
+    "House",
+    "PortfolioGroup",
+    "Range",
+    "Stress",
+    "Terms",
+]
 __all__ += ["currency", "group_keys", "levels", "measure_groups", "scenario_values", "stress_values", "units"]
 
 
