@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, Inexact
-from math import gcd
+from math import gcd, inf
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,8 +88,8 @@ class NoCover(ValueError):
 def cheapest(problem: Problem) -> Cover:
     """The cover of least cost. Deterministic; the order of legs and pieces does not change the cost.
 
-    Covers whose costs differ by less than one part in 10^13 of what is at stake count as equally cheap: whole cents
-    are told apart up to 10^11. Raises NoCover; ValueError for a piece that uses nothing and costs less than that.
+    Costs are told apart down to 10^-10 of the largest leg's contracts times the dearest piece: whole cents as long as
+    that product is below fifty million. Raises NoCover; ValueError for a piece that uses nothing at a negative cost.
     """
     form, legs, pieces = _canonical(problem)
     return _cover(problem, legs, pieces, _solve(form))
@@ -188,26 +189,42 @@ def _form(problem: Problem, decimals: int) -> tuple[_Form, list[int], list[int]]
 
 def _solve(form: _Form) -> _Counts:
     """The cheapest counts of a form, proven by the kernel and checked here in whole numbers."""
-    program = kernels.cover()
     members = [(leg, family) for leg, row in enumerate(form.legs) for family in row[6]]
     step = _step(form)
-    status, taken, joined, cost, _ = program.solve(*_arrays(form, members, step), _NODES, _PIVOTS)
-    if status == program.UNTAKEN:
-        raise NoCover(_untaken(form, int(cost)))
-    if status == program.TOO_LARGE:
+    table, whole, *labels, unit, gap = kernels.cover().lay_out(*_arrays(form, members, step))
+    naked, columns, joined = [label.tolist() for label in labels]
+    known = inf if any(row[4] < 0 and piece < 0 for row, piece in zip(form.legs, naked, strict=True)) else 0.0
+    status, values, saved, _ = kernels.programs().minimise(table, whole, known, gap, _NODES, _PIVOTS)
+    counts = np.rint(values).astype(np.int64).tolist()
+    rest = counts[table.shape[1] - 1 :][: len(form.legs)]  # of each leg what neither a piece nor a spread takes
+    _refuse(form, kernels.programs(), status, naked, rest)
+    taken = [counts[column] if column >= 0 else 0 for column in columns]
+    for leg, piece in enumerate(naked):
+        if piece >= 0:
+            taken[piece] += rest[leg]
+    chosen = [(*member, counts[column]) for member, column in zip(members, joined, strict=True) if column >= 0]
+    sets = [
+        _set(form, family, tuple([(leg, count) for leg, of, count in chosen if of == family and count]))
+        for family in sorted({family for _, family, count in chosen if count})
+    ]
+    alone = sum([-row[4] * form.pieces[piece][2] for row, piece in zip(form.legs, naked, strict=True) if piece >= 0])
+    _check(form, taken, sets, alone * form.scale + saved / unit * step)
+    return _Counts(tuple(taken), tuple(sets))
+
+
+def _refuse(form: _Form, programs: ModuleType, status: int, naked: list[int], rest: list[int]) -> None:
+    """Raise unless the program was solved."""
+    if status == programs.INFEASIBLE:
+        for row, piece, left in zip(form.legs, naked, rest, strict=True):
+            if row[4] < 0 and piece < 0 and left:
+                right, expiry, strike, *_ = row
+                name = f"{'put' if right else 'call'} {Decimal(strike) / form.scale} of {date.fromordinal(expiry)}"
+                raise NoCover(f"nothing takes all contracts of the short {name}")
+        raise NoCover("no whole number of pieces and spreads takes every short contract")
+    if status == programs.TOO_LARGE:
         raise NoCover(f"{len(form.legs)} legs and {len(form.pieces)} pieces: too large to solve exactly")
-    if status == program.UNBOUNDED:
+    if status == programs.UNBOUNDED:
         raise ValueError("a piece that uses nothing cannot have a negative cost")
-    pieces = tuple(taken.tolist())
-    chosen = [(leg, family, count) for (leg, family), count in zip(members, joined.tolist(), strict=True) if count]
-    sets = tuple(
-        [
-            _set(form, family, tuple([(leg, count) for leg, of, count in chosen if of == family]))
-            for family in sorted({family for _, family, _ in chosen})
-        ]
-    )
-    _check(form, pieces, sets, cost, step)
-    return _Counts(pieces, sets)
 
 
 def _arrays(form: _Form, members: list[tuple[int, int]], step: int) -> tuple[Any, ...]:
@@ -263,7 +280,7 @@ def _loss(form: _Form, legs: tuple[tuple[int, int], ...], price: int) -> int:
     return total
 
 
-def _check(form: _Form, pieces: tuple[int, ...], sets: tuple[_Set, ...], cost: float, step: int) -> None:
+def _check(form: _Form, pieces: list[int], sets: list[_Set], cost: float) -> None:
     """Refuse counts that are no cover, or that do not cost what the kernel proved. Raises ArithmeticError."""
     used = [0] * len(form.legs)
     held = [0] * len(form.stocks)
@@ -288,7 +305,7 @@ def _check(form: _Form, pieces: tuple[int, ...], sets: tuple[_Set, ...], cost: f
         row[4] + count == 0 if row[4] < 0 else count <= row[4] for row, count in zip(form.legs, used, strict=True)
     )
     sound &= all(count <= units for count, units in zip(held, form.stocks, strict=True))
-    if not sound or abs(total - cost * step) > max(step, stake) * 1e-9:
+    if not sound or abs(total - cost) > max(stake, 1) * 1e-9:
         raise ArithmeticError(f"the cover found is not one: pieces {pieces}, spreads {sets}, cost {cost} of {form}")
 
 
@@ -306,14 +323,6 @@ def _is_lawful(form: _Form, spread: _Set) -> bool:
         if spare:
             return False
     return True
-
-
-def _untaken(form: _Form, leg: int) -> str:
-    if leg < 0:
-        return "no whole number of pieces and spreads takes every short contract"
-    right, expiry, strike, *_ = form.legs[leg]
-    name = f"{'put' if right else 'call'} {Decimal(strike) / form.scale} of {date.fromordinal(expiry)}"
-    return f"nothing takes all contracts of the short {name}"
 
 
 def _cover(problem: Problem, legs: list[int], pieces: list[int], counts: _Counts) -> Cover:

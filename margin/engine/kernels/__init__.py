@@ -19,9 +19,11 @@ WIDE = 2  # too large for 128 bits at the common scale: summed with Python integ
 def warm() -> None:
     """Compile every kernel, or load it from the cache. Safe to call often; takes seconds only the first time."""
     sums()
+    floats()
     rows()
     pricing()
     cover()
+    programs()
 
 
 def sums() -> ModuleType:
@@ -30,6 +32,14 @@ def sums() -> ModuleType:
     from margin.engine.kernels import exact_sums
 
     return exact_sums
+
+
+def floats() -> ModuleType:
+    """The kernels that screen in float64: see `linear`."""
+    _choose_cache()
+    from margin.engine.kernels import linear
+
+    return linear
 
 
 def rows() -> ModuleType:
@@ -50,11 +60,20 @@ def pricing() -> ModuleType:
 
 @cache
 def cover() -> ModuleType:
-    """The kernel that finds the cheapest cover of option legs: see `cover_program`."""
+    """The kernel that lays out the program of the cheapest cover of option legs: see `cover_program`."""
     _choose_cache()
     from margin.engine.kernels import cover_program
 
     return cover_program
+
+
+@cache
+def programs() -> ModuleType:
+    """The kernel that solves small mixed integer programs: see `simplex`."""
+    _choose_cache()
+    from margin.engine.kernels import simplex
+
+    return simplex
 
 
 def _choose_cache() -> None:

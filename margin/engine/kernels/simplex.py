@@ -1,0 +1,373 @@
+"""Small mixed integer programs, solved to the optimum: simplex on a condensed tableau, cuts, branch and bound.
+
+A tableau has a column for every variable that is zero now and, last, the values; its first two rows are the objective
+(compared in that order), each other row a variable that may be above zero: variable = value − Σ entry × column. All
+variables are ≥ 0. Variables have labels: the columns of the tableau as given, its rows, branches by depth, then cuts.
+"""
+
+import numpy as np
+from numba import njit, types
+
+SOLVED, INFEASIBLE, TOO_LARGE, UNBOUNDED = 0, 1, 2, 3
+
+HEAD = 2  # rows of the objective
+_TINY = 1e-9  # the smallest entry to divide by, and the smallest objective to pursue in row 0
+_WHOLE = 1e-6  # how far from a whole number a count may lie and still be one
+_DEGENERATE = 30  # pivots without progress before Bland's rule, which cannot cycle, takes over
+_ROUNDS = 4  # of cuts at the root; one at every other node
+_CUTS = 8  # most cuts of a round
+_DEPTHS = 300  # deepest path of the search
+_CELLS = 1 << 24  # most numbers kept on that path (128 MB)
+
+
+@njit(nogil=True)
+def _pivot(table, height, labels, columns, row, column):
+    """Exchange the variable of `row` with the zero variable of `column`."""
+    width = table.shape[1]
+    inverse = 1.0 / table[row, column]
+    for j in range(width):
+        table[row, j] *= inverse
+    table[row, column] = inverse
+    for i in range(height):
+        factor = table[i, column]
+        if i == row or factor == 0.0:
+            continue
+        table[i, column] = 0.0
+        for j in range(width):
+            table[i, j] -= factor * table[row, j]
+    labels[row], columns[column] = columns[column], labels[row]
+
+
+@njit(nogil=True)
+def _entering(table, columns, bland, tolerance):
+    """The column that lowers the objective most (Bland: the lowest label that lowers it); -1 at the optimum."""
+    chosen, level, steepest = -1, 1, 0.0
+    for j in range(table.shape[1] - 1):
+        row = 0 if abs(table[0, j]) > _TINY else 1
+        slope = table[row, j]
+        if slope >= (-_TINY if row == 0 else -tolerance):
+            continue
+        if bland:
+            better = chosen < 0 or columns[j] < columns[chosen]
+        else:
+            better = row < level or (row == level and slope < steepest)
+        if better:
+            chosen, level, steepest = j, row, slope
+    return chosen
+
+
+@njit(nogil=True)
+def _primal(table, height, labels, columns, tolerance, limit):
+    """Simplex from a feasible tableau to an optimal one."""
+    last = table.shape[1] - 1
+    stalled = 0
+    for _ in range(limit):
+        bland = stalled > _DEGENERATE
+        column = _entering(table, columns, bland, tolerance)
+        if column < 0:
+            return SOLVED
+        row, least = -1, np.inf
+        for i in range(HEAD, height):
+            entry = table[i, column]
+            if entry <= _TINY:
+                continue
+            ratio = max(table[i, last], 0.0) / entry
+            if row < 0 or ratio < least - _TINY:
+                row, least = i, ratio
+            elif ratio <= least + _TINY:
+                if labels[i] < labels[row] if bland else entry > table[row, column]:
+                    row = i
+                least = min(least, ratio)
+        if row < 0:
+            return UNBOUNDED
+        stalled = stalled + 1 if least <= _TINY else 0
+        _pivot(table, height, labels, columns, row, column)
+    return TOO_LARGE
+
+
+@njit(nogil=True)
+def _leaving(table, height, labels, bland, infeasible):
+    """The row farthest below zero (Bland: with the lowest label); -1 if none is."""
+    chosen, worst = -1, -infeasible
+    for i in range(HEAD, height):
+        value = table[i, table.shape[1] - 1]
+        if value >= (-infeasible if bland else worst):
+            continue
+        if not bland or chosen < 0 or labels[i] < labels[chosen]:
+            chosen, worst = i, value
+    return chosen
+
+
+@njit(nogil=True)
+def _dual(table, height, labels, columns, infeasible, cutoff, limit):
+    """Dual simplex after rows were added. INFEASIBLE: no solution, or none that costs at most `cutoff`."""
+    last = table.shape[1] - 1
+    stalled = 0
+    for _ in range(limit):
+        if -table[0, last] > _WHOLE or -table[1, last] > cutoff:
+            return INFEASIBLE
+        bland = stalled > _DEGENERATE
+        row = _leaving(table, height, labels, bland, infeasible)
+        if row < 0:
+            return SOLVED
+        column, first, second = -1, np.inf, np.inf
+        for j in range(last):
+            entry = -table[row, j]
+            if entry <= _TINY:
+                continue
+            over = max(table[0, j], 0.0) / entry
+            over = 0.0 if over <= _TINY else over
+            ratio = table[1, j] / entry if over else max(table[1, j] / entry, 0.0)
+            if column < 0 or over < first or (over == first and ratio < second):
+                column, first, second = j, over, ratio
+            elif over == first and ratio == second and columns[j] < columns[column]:
+                column = j
+        if column < 0:
+            return INFEASIBLE
+        stalled = stalled + 1 if first == 0.0 and second == 0.0 else 0
+        _pivot(table, height, labels, columns, row, column)
+    return TOO_LARGE
+
+
+@njit(nogil=True)
+def _is_whole(whole, label):
+    return label < whole.size and whole[label]  # above: cuts
+
+
+@njit(nogil=True)
+def _penalties(table, row, columns, whole):
+    """What the objective loses at least when the variable of a row goes down, or up, to a whole one (Tomlin 1971)."""
+    last = table.shape[1] - 1
+    part = table[row, last] - np.floor(table[row, last])
+    down, up = np.inf, np.inf
+    for j in range(last):
+        entry = table[row, j]
+        if abs(entry) <= _TINY:
+            continue
+        away = part if entry > 0.0 else 1.0 - part
+        loss = table[1, j] * away / abs(entry)
+        if _is_whole(whole, columns[j]):
+            loss = max(loss, table[1, j])  # a whole variable moves by one at least
+        if entry > 0.0:
+            down = min(down, loss)
+        else:
+            up = min(up, loss)
+    return down, up
+
+
+@njit(nogil=True)
+def _fractional(table, height, labels, columns, whole):
+    """The row of the whole column to branch on: both ways cost most, then farthest from whole. -1: all are whole."""
+    last = table.shape[1] - 1
+    chosen, highest, farthest = -1, 0.0, 0.0
+    for i in range(HEAD, height):
+        off = abs(table[i, last] - np.rint(table[i, last]))
+        if labels[i] >= last or not whole[labels[i]] or off <= _WHOLE:
+            continue
+        down, up = _penalties(table, i, columns, whole)
+        score = max(min(down, up), 1e-7) * min(max(down, up, 1e-7), 1e3)
+        if score > highest * 1.000001 or (score >= highest * 0.999999 and off > farthest):
+            chosen, highest, farthest = i, score, off
+    return chosen
+
+
+@njit(nogil=True)
+def _branch(table, height, labels, row, up, label):
+    """Append the row that takes a variable to the whole number above or below."""
+    last = table.shape[1] - 1
+    value = table[row, last]
+    sign = 1.0 if up else -1.0
+    for j in range(last):
+        table[height, j] = sign * table[row, j]
+    table[height, last] = value - np.ceil(value) if up else np.floor(value) - value
+    labels[height] = label
+
+
+@njit(nogil=True)
+def _cut(table, height, labels, columns, whole, slack):
+    """Append Gomory mixed integer cuts of fractional rows, in place of cuts that no longer bind. Returns the height.
+
+    From x + Σ a·n = b with f = b − ⌊b⌋: Σ g(a)·n ≥ f, where for whole n, with r = a − ⌊a⌋, g is r up to f and
+    f(1 − r)/(1 − f) above; for other n, g is a if positive, else −a·f/(1 − f) (Gomory 1960). Each is looser by
+    `slack`, so that the rounding of floats never cuts off a solution.
+    """
+    last = table.shape[1] - 1
+    i = HEAD
+    while i < height:
+        if labels[i] >= whole.size:
+            height -= 1
+            table[i], labels[i] = table[height], labels[height]
+        else:
+            i += 1
+    tall = height
+    label = max(whole.size, labels[HEAD:height].max() + 1, columns.max() + 1)  # of no other row or column
+    for i in range(HEAD, height):
+        f = table[i, last] - np.floor(table[i, last])
+        if tall == min(height + _CUTS, table.shape[0]) or not _is_whole(whole, labels[i]) or not 0.05 < f < 0.95:
+            continue
+        ratio = f / (1.0 - f)
+        for j in range(last):
+            entry = table[i, j]
+            if _is_whole(whole, columns[j]):
+                rest = entry - np.floor(entry)
+                table[tall, j] = -rest if rest <= f else -ratio * (1.0 - rest)
+            else:
+                table[tall, j] = -entry if entry > 0.0 else ratio * entry
+        table[tall, last] = slack - f
+        labels[tall] = label + tall - height
+        tall += 1
+    return tall
+
+
+@njit(nogil=True)
+def _resolve(table, height, labels, columns, whole, rounds, cutoff, tolerance, infeasible, limit):
+    """Optimise after rows were added, with rounds of cuts while it is fractional.
+
+    Returns (status, height, row to branch on or -1); INFEASIBLE: nothing here costs at most `cutoff`.
+    """
+    for left in range(rounds, -1, -1):
+        status = _dual(table, height, labels, columns, infeasible, cutoff, limit)
+        if status == SOLVED:
+            status = _primal(table, height, labels, columns, tolerance, limit)
+        if status == SOLVED and (-table[1, -1] > cutoff or -table[0, -1] > _WHOLE):
+            status = INFEASIBLE
+        if status != SOLVED:
+            return status, height, -1
+        row = _fractional(table, height, labels, columns, whole)
+        if row < 0 or left == 0:
+            return SOLVED, height, row
+        tall = _cut(table, height, labels, columns, whole, infeasible)
+        if tall == height:
+            return SOLVED, height, row
+        height = tall
+    return SOLVED, height, -1
+
+
+@njit(nogil=True)
+def _settle(program, table, height, labels, whole, values):
+    """Read the whole columns, set the others as low as the program lets them be, and return the cost.
+
+    Rows hold at most one column that is not whole, with an entry below zero.
+    """
+    last = program.shape[1] - 1
+    values[:] = 0.0
+    for i in range(HEAD, height):
+        if labels[i] < last and whole[labels[i]]:
+            values[labels[i]] = np.rint(table[i, last])
+    for i in range(HEAD, program.shape[0]):
+        rest, free = program[i, last], -1
+        for j in range(last):
+            if whole[j]:
+                rest -= program[i, j] * values[j]
+            elif program[i, j] < 0.0:
+                free = j
+        if free >= 0:
+            values[free] = max(values[free], rest / program[i, free])
+        else:
+            values[last + i - HEAD] = rest
+    cost = 0.0
+    for j in range(last):
+        cost += program[1, j] * values[j]
+    return cost
+
+
+@njit(nogil=True)
+def _search(program, whole, table, labels, columns, known, gap, tolerance, infeasible, nodes, pivots):
+    """Branch and bound, depth first, from the simplex optimum of the program. Returns as `minimise`."""
+    height, width = table.shape
+    tall = height + 2 * width + _CUTS
+    depths = max(min(_CELLS // ((tall + _DEPTHS) * width), _DEPTHS), 2)
+    tables = np.empty((depths, tall + depths, width))
+    rows = np.empty((depths, tall + depths), np.int64)
+    zeros = np.empty((depths, width - 1), np.int64)
+    heights, left = np.zeros(depths, np.int64), np.zeros(depths, np.int64)
+    at, up = np.zeros(depths, np.int64), np.zeros(depths, np.bool_)  # the row a depth branches on, and which way next
+    best, trial = np.zeros(whole.size), np.zeros(whole.size)
+    _settle(program, program, HEAD, labels, whole, best)  # the start: nothing but slack
+    tables[0, :height], rows[0, :height], zeros[0], heights[0] = table, labels, columns, height
+    cost, looked, depth, is_new = known, 0, 0, True
+    while depth >= 0:
+        if is_new:
+            status, heights[depth], row = _resolve(
+                tables[depth],
+                heights[depth],
+                rows[depth],
+                zeros[depth],
+                whole,
+                _ROUNDS if depth == 0 else 1,
+                cost - gap,
+                tolerance,
+                infeasible,
+                pivots,
+            )
+            is_new, left[depth] = False, 0
+            if status == SOLVED and row >= 0:
+                at[depth], left[depth] = row, 2
+                up[depth] = tables[depth, row, -1] % 1.0 > 0.5
+            elif status == SOLVED:
+                reached = _settle(program, tables[depth], heights[depth], rows[depth], whole, trial)
+                if reached + tables[depth, 1, -1] > 2.0 * gap:
+                    return TOO_LARGE, best, cost, looked  # too far from its bound for floats to prove it
+                if reached < cost:
+                    best[:], cost = trial, reached
+            elif status != INFEASIBLE:
+                return status, best, cost, looked
+        elif left[depth] == 0:
+            depth -= 1
+        elif looked >= nodes or depth + 1 >= depths or heights[depth] >= tall:
+            return TOO_LARGE, best, cost, looked
+        else:
+            high = heights[depth]
+            tables[depth + 1, :high] = tables[depth, :high]
+            rows[depth + 1, :high] = rows[depth, :high]
+            zeros[depth + 1] = zeros[depth]
+            _branch(tables[depth + 1], high, rows[depth + 1], at[depth], up[depth], whole.size - _DEPTHS + depth)
+            heights[depth + 1] = high + 1
+            left[depth] -= 1
+            up[depth] = not up[depth]
+            depth, looked, is_new = depth + 1, looked + 1, True
+    return SOLVED if cost < np.inf else INFEASIBLE, best, cost, looked
+
+
+@njit(
+    types.Tuple((types.int64, types.float64[::1], types.float64, types.int64))(
+        types.Array(types.float64, 2, "C", readonly=True),
+        types.Array(types.boolean, 1, "C", readonly=True),
+        types.float64,
+        types.float64,
+        types.int64,
+        types.int64,
+    ),
+    cache=True,
+    nogil=True,
+)
+def minimise(program, is_whole, known, gap, nodes, pivots):
+    """(status, values by label, cost, nodes looked at) of the solution of least cost whose row 0 is zero.
+
+    program: a tableau with values ≥ 0, left as it is, each of whose rows holds at most one column that is not whole,
+    below zero; is_whole: by label, which variables are whole numbers; known: 0 if the tableau as given is a solution,
+    else infinity; gap: how much better a solution must be to count. At most `nodes` nodes of `pivots` pivots each.
+    """
+    height, width = program.shape
+    table = program.copy()
+    whole = np.ones(is_whole.size + _DEPTHS, np.bool_)  # the slacks of branches are whole too
+    whole[: is_whole.size] = is_whole
+    labels = np.maximum(np.arange(height) + width - 1 - HEAD, 0)
+    columns = np.arange(width - 1)
+    most, total = 1.0, 1.0
+    for i in range(HEAD, height):
+        most = max(most, program[i, -1])
+        total += program[i, -1]
+    infeasible = 1e-11 * most
+    tolerance = min(_TINY, max(1e-13, gap / (4.0 * total)))  # so small that all values together make no gap
+    status = _primal(table, height, labels, columns, tolerance, pivots)
+    values = np.zeros(whole.size)
+    if status == SOLVED and -table[0, -1] > _WHOLE:
+        _settle(program, table, height, labels, whole, values)
+        status = INFEASIBLE
+    if status != SOLVED:
+        return status, values, 0.0, 0
+    if _fractional(table, height, labels, columns, whole) < 0:
+        cost = _settle(program, table, height, labels, whole, values)
+        return SOLVED if cost + table[1, -1] <= 2.0 * gap else TOO_LARGE, values, cost, 0
+    return _search(program, whole, table, labels, columns, known, gap, tolerance, infeasible, nodes, pivots)
