@@ -145,7 +145,7 @@ def _worlds(snap: Snapshot, grid: StressGrid, cells: Sequence[Cell]) -> list[Ins
     instruments = snap.instruments
     kinds = (*SHOCKED, "bond") if grid.bonds else SHOCKED
     is_moved = np.isin(instruments.kind, [KINDS.index(kind) for kind in kinds]) & instruments.priced
-    options = repricing.models(instruments, snap.market, np.unique(snap.book.instrument))
+    options = repricing.options_of(instruments, snap.market, np.unique(snap.book.instrument))
     found = []
     for cell in cells:
         if not cell.price_shock and not cell.volatility_shock:
