@@ -156,13 +156,13 @@ class Reader:
 
 
 def require_prices(held: Held) -> None:
-    """Refusal where a price is missing that a requirement reads: every short's, and of longs with loan value."""
+    """Refusal where a price is missing that the requirement reads; a long option alone needs none."""
     for option in held.options:
         series = option.series
-        needed = option.is_short or is_loanable(series, held.market, held.terms)
-        if needed and series.missing:
-            raise Refusal(series.missing)
-        if series.underlying is None:  # a long may serve as a hedge, which reads the price of the underlying
+        has_loan = is_loanable(series, held.market, held.terms)
+        needs_value = option.is_short or (has_loan and series.contract.venue == "listed")
+        needs_underlying = option.is_short or has_loan or bool(held.stocks)  # a long may be the hedge of stock
+        if (needs_value and series.value is None) or (needs_underlying and series.underlying is None):
             raise Refusal(series.missing)
 
 

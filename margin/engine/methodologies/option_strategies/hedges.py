@@ -25,6 +25,7 @@ class Bundle:
     counted: Decimal
     requirement: Decimal
     initial: Decimal
+    opening: Decimal
 
     def capped(self, cap: Decimal, amount: Decimal) -> Decimal:
         """The share of an amount that falls on the value up to the cap."""
@@ -77,7 +78,7 @@ def _bundle(held: Held, used: tuple[tuple[int, Decimal], ...]) -> Bundle:
     def total(name: str) -> Decimal:
         return sum((units * getattr(held.stocks[s].holding, name) for s, units in used), ZERO)
 
-    return Bundle(used, total("value"), total("counted"), total("requirement"), total("initial"))
+    return Bundle(used, total("value"), total("counted"), total("requirement"), total("initial"), total("opening"))
 
 
 def _with_one(held: Held, k: int, bundle: Bundle, is_long: bool) -> Iterator[Way]:
@@ -115,7 +116,7 @@ def covered_call(held: Held, k: int, bundle: Bundle, rule: str, shortfall: Decim
         bundle.stocks,
         requirement,
         initial,
-        max(bundle.initial + shortfall, requirement),
+        max(bundle.opening + shortfall, requirement),
         inputs,
         equity=-bundle.cut(cap),
         cost=requirement + bundle.cut(cap) - bundle.requirement,

@@ -87,6 +87,11 @@ class Holding:
     missing: str
 
     @property
+    def opening(self) -> Decimal:
+        """What one unit needs when it is bought or sold short: a warrant is paid in full."""
+        return self.value if self.is_warrant else self.initial
+
+    @property
     def is_warrant(self) -> bool:
         return self.kind == WARRANT
 

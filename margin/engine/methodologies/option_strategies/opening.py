@@ -87,8 +87,7 @@ def _needed(found: Covered) -> Decimal:
     total += sum((spread.loss for spread in found.spreads), ZERO)
     total -= sum((loan.counted - loan.requirement for loan in found.loans), ZERO)
     for stock, units in found.idle_stock:
-        holding = stock.holding
-        total += units * (holding.value if holding.is_warrant else holding.initial)
+        total += units * stock.holding.opening
     return total
 
 

@@ -5,7 +5,7 @@ or all European, all listed or all over the counter, equal contract value bought
 gone by the expiry of the long it stands against. Which sets are formed is decided by `margin.engine.cover`.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -99,7 +99,7 @@ def moment(held: Held, series: Series) -> date:
 
 def boxes(held: Held) -> Iterator[Way]:
     """Long European boxes: 50 % of the strike difference is asked, and all of it counts (Manual page 49)."""
-    if held.terms.account != "margin":
+    if held.terms.account != "margin" or held.terms.box_loan_rate >= 1:
         return
     chosen = [k for k, option in enumerate(held.options) if option.series.contract.style == "european"]
     calls = [k for k in chosen if held.options[k].series.is_call]
@@ -191,43 +191,36 @@ def name(legs: Sequence[tuple[Series, Decimal]]) -> str:
     ordered = sorted(legs, key=lambda leg: (leg[0].strike, leg[0].is_call, leg[0].expires_on, leg[1]))
     expiries = {series.expires_on for series, _ in ordered}
     if len({series.is_call for series, _ in ordered}) == 1:
-        right = "call" if ordered[0][0].is_call else "put"
-        found = _of_one_right(ordered, expiries)
-        return f"{right} {found}"
-    return _of_both_rights(ordered) if len(expiries) == 1 else _CALENDARS.get(len(expiries), "spread")
+        return _of_one_right(ordered, expiries, "call" if ordered[0][0].is_call else "put")
+    return _of_both_rights(ordered) if len(expiries) == 1 else "spread of several expiries"
 
 
-_CALENDARS: Mapping[int, str] = {2: "calendar combination"}
-
-
-def _units(legs: Sequence[tuple[Series, Decimal]]) -> list[Decimal]:
-    """Signed units of each leg, the smallest as one."""
-    sizes = [series.size * contracts for series, contracts in legs]
-    least = min(abs(size) for size in sizes)
-    return [size / least if not size % least else ZERO for size in sizes]
-
-
-def _of_one_right(legs: Sequence[tuple[Series, Decimal]], expiries: set[date]) -> str:
+def _of_one_right(legs: Sequence[tuple[Series, Decimal]], expiries: set[date], right: str) -> str:
     units, strikes = _units(legs), [series.strike for series, _ in legs]
     if len(legs) == 2:
         if len(expiries) == 1:
-            return "vertical"
-        return "calendar" if strikes[0] == strikes[1] else "diagonal"
+            return f"{'bull' if units[0] > 0 else 'bear'} {right} spread"
+        return f"{right} {'calendar' if strikes[0] == strikes[1] else 'diagonal'} spread"
     if len(expiries) > 1:
-        return "spread"
+        return f"{right} spread of several expiries"
+    side = "long" if units[0] > 0 else "short"
     if len(legs) == 3 and units in ([ONE, -2 * ONE, ONE], [-ONE, 2 * ONE, -ONE]):
-        side = "long" if units[0] > 0 else "short"
         wings = "" if strikes[1] - strikes[0] == strikes[2] - strikes[1] else " with unequal wings"
-        return f"{side} butterfly{wings}"
+        return f"{side} {right} butterfly{wings}"
     if len(legs) == 4 and units in ([ONE, -ONE, -ONE, ONE], [-ONE, ONE, ONE, -ONE]):
-        return ("long" if units[0] > 0 else "short") + " condor"
-    return "spread"
+        return f"{side} {right} condor"
+    return f"{right} spread"
+
+
+def _units(legs: Sequence[tuple[Series, Decimal]]) -> list[Decimal]:
+    """Signed units of each leg, the smallest as one; 0 for what is no multiple of it."""
+    sizes = [series.size * contracts for series, contracts in legs]
+    least = min(abs(size) for size in sizes)
+    return [ZERO if size % least else size // least for size in sizes]
 
 
 def _of_both_rights(legs: Sequence[tuple[Series, Decimal]]) -> str:
     """Four legs of one expiry, ordered by strike, puts before calls."""
-    if len(legs) != 4:
-        return "spread"
     rights = "".join("c" if series.is_call else "p" for series, _ in legs)
     signs = "".join("+" if contracts > 0 else "-" for _, contracts in legs)
     strikes = [series.strike for series, _ in legs]
@@ -235,5 +228,5 @@ def _of_both_rights(legs: Sequence[tuple[Series, Decimal]]) -> str:
         return {"-++-": "long box", "+--+": "short box"}.get(signs, "spread")
     if rights == "ppcc":
         body = "butterfly" if strikes[1] == strikes[2] else "condor"
-        return {"+--+": f"short iron {body}", "-++-": f"long iron {body}"}.get(signs, "spread")
+        return {"+--+": f"iron {body}", "-++-": f"reverse iron {body}"}.get(signs, "spread")
     return "spread"
