@@ -13,10 +13,9 @@ from decimal import Decimal
 
 import numpy as np
 
-from margin.engine import pricing
+from margin.engine import pricing, valuation
 from margin.engine.columns import KINDS, Array, Contract, Instruments, Market
 from margin.engine.exact import ZERO
-from margin.engine.methodologies.portfolio import valuation
 
 WARRANT, ON_FUTURE = KINDS.index("warrant"), KINDS.index("future_option")
 MODELLED = (KINDS.index("option"), ON_FUTURE, WARRANT)

@@ -13,8 +13,8 @@ import pytest
 
 from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
 from margin import due, policies, workflow
-from margin.engine.columns import KINDS
-from margin.engine.methodologies import METHODOLOGIES, loan, reg_t
+from margin.engine.columns import KINDS, MARGIN_CLASSES
+from margin.engine.methodologies import METHODOLOGIES, PARTS, concentration, loan, option_strategies, portfolio, reg_t
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "policy.schema.json").read_text(encoding="utf-8"))
 DEFINED = SCHEMA["$defs"]
@@ -174,6 +174,16 @@ READ_BY = {
     reg_t.Rates: DEFINED["house_rates"],
     reg_t.Bracket: DEFINED["reg_t_terms"]["properties"]["government"]["items"],
     loan.Terms: DEFINED["loan_terms"],
+    policies.PartTerms: DEFINED["part"],
+    option_strategies.Terms: DEFINED["option_strategies_terms"],
+    option_strategies.Rates: DEFINED["option_rates"],
+    portfolio.Terms: DEFINED["portfolio_terms"],
+    portfolio.Range: DEFINED["range"],
+    portfolio.House: DEFINED["portfolio_terms"]["properties"]["house"],
+    portfolio.Stress: DEFINED["portfolio_terms"]["properties"]["stress"]["items"],
+    portfolio.PortfolioGroup: DEFINED["portfolio_terms"]["properties"]["portfolio_groups"]["items"],
+    concentration.Terms: DEFINED["concentration_terms"],
+    concentration.Step: DEFINED["steps"]["items"],
 }
 
 
@@ -188,7 +198,8 @@ def needed(kind: Any) -> set[str]:
 def plain_defaults(kind: Any) -> Iterable[tuple[str, Any]]:
     for field in dataclasses.fields(kind):
         if field.default is not dataclasses.MISSING:
-            yield field.name, str(field.default) if isinstance(field.default, Decimal) else field.default
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            yield field.name, str(default) if isinstance(default, Decimal) else default
 
 
 @pytest.mark.parametrize(("kind", "schema"), READ_BY.items(), ids=lambda each: getattr(each, "__qualname__", ""))
@@ -206,11 +217,22 @@ def test_every_word_of_the_code_is_in_the_schema():
     assert DEFINED["kind"]["enum"] == list(KINDS)
     assert SCHEMA["properties"]["sweep"]["enum"] == list(policies.SWEEPS)
     assert DEFINED["regime"]["properties"]["methodology"]["enum"] == [each.CODE for each in METHODOLOGIES]
-    stated = {
-        rule["if"]["properties"]["methodology"]["const"]: rule["then"]["properties"]
-        for rule in DEFINED["regime"]["allOf"]
-        if "const" in rule["if"]["properties"]["methodology"]
-    }
+    assert DEFINED["part"]["properties"]["methodology"]["enum"] == [each.CODE for each in PARTS]
+    assert DEFINED["margin_class"]["enum"] == list(MARGIN_CLASSES)
     for methodology in METHODOLOGIES:
-        assert stated[methodology.CODE]["measure"]["enum"] == list(methodology.MEASURES)
-        assert set(stated[methodology.CODE]["kinds"]["items"]["enum"]) == methodology.KINDS
+        stated = stated_of(DEFINED["regime"])[methodology.CODE]
+        assert stated["measure"]["enum"] == list(methodology.MEASURES)
+        assert set(stated["kinds"]["items"]["enum"]) == methodology.KINDS
+    for part in PARTS:
+        stated = stated_of(DEFINED["part"])[part.CODE]
+        assert stated["measure"]["enum"] == list(part.GROUP_MEASURES)
+        assert set(stated["kinds"]["items"]["enum"]) == part.KINDS
+
+
+def stated_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """What the schema says of each methodology, by its code."""
+    return {
+        rule["if"]["properties"]["methodology"]["const"]: rule["then"]["properties"]
+        for rule in schema["allOf"]
+        if "const" in rule["if"]["properties"].get("methodology", {})
+    }

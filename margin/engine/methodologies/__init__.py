@@ -11,7 +11,7 @@ from margin.engine.columns import KINDS, Instruments, Market, PartRule, RegimeRu
 from margin.engine.exact import ONE
 from margin.engine.groups import GroupFigures, Groups, Keys
 from margin.engine.measures import Levels, Totals, Units
-from margin.engine.methodologies import loan, reg_t
+from margin.engine.methodologies import concentration, loan, option_strategies, portfolio, reg_t
 
 
 class Methodology(Protocol):
@@ -43,7 +43,7 @@ class PartMethodology(Protocol):
     def CODE(self) -> str: ...  # noqa: N802
 
     @property
-    def MEASURES(self) -> tuple[str, ...]: ...  # noqa: N802
+    def GROUP_MEASURES(self) -> tuple[str, ...]: ...  # noqa: N802
 
     @property
     def KINDS(self) -> frozenset[str]: ...  # noqa: N802
@@ -56,8 +56,8 @@ class PartMethodology(Protocol):
     def measure_groups(self, groups: Groups, market: Market, measure: str, terms: Any) -> GroupFigures: ...
 
 
-METHODOLOGIES: tuple[Methodology, ...] = (reg_t, loan)
-PARTS: tuple[PartMethodology, ...] = ()
+METHODOLOGIES: tuple[Methodology, ...] = (reg_t, loan, portfolio)
+PARTS: tuple[PartMethodology, ...] = (option_strategies, portfolio, concentration)
 TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"))  # equity, requirement and initial are plain sums there
 
 
@@ -83,20 +83,21 @@ def check(rule: RegimeRule) -> None:
     """Raise ValueError, saying what to change, unless the rule can be computed."""
     where = f"Regime {rule.regime}"
     methodology = by_code(rule.methodology)
-    _check_stated(rule, methodology, where)
+    _check_stated(rule, methodology, methodology.MEASURES, where)
     _check_rates(rule, where)
     if rule.parts and (rule.methodology, rule.measure) not in TAKE_PARTS:
         taking = ", ".join(" ".join(pair) for pair in TAKE_PARTS)
         raise ValueError(f"{where}: {rule.methodology} {rule.measure} takes no parts; these do: {taking}")
     for k, part in enumerate(rule.parts):
-        _check_stated(part, part_by_code(part.methodology), f"{where}, parts[{k}]")
+        module = part_by_code(part.methodology)
+        _check_stated(part, module, module.GROUP_MEASURES, f"{where}, parts[{k}]")
 
 
-def _check_stated(rule: RegimeRule | PartRule, methodology: Methodology | PartMethodology, where: str) -> None:
-    if rule.measure not in methodology.MEASURES:
-        raise ValueError(
-            f"{where}: {rule.methodology} measures {', '.join(methodology.MEASURES)}, not {rule.measure!r}"
-        )
+def _check_stated(
+    rule: RegimeRule | PartRule, methodology: Methodology | PartMethodology, measures: tuple[str, ...], where: str
+) -> None:
+    if rule.measure not in measures:
+        raise ValueError(f"{where}: {rule.methodology} measures {', '.join(measures)}, not {rule.measure!r}")
     if not isinstance(rule.terms, methodology.Terms):
         raise ValueError(f"{where}: terms must be {rule.methodology}'s Terms, not {type(rule.terms).__name__}")
     unknown = set(rule.kinds) - set(KINDS)

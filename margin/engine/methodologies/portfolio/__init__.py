@@ -15,7 +15,7 @@ from margin.engine.measures import AccountCharge, Lane, Levels, Sentence, Totals
 from margin.engine.methodologies.portfolio import classes, requirement
 from margin.engine.methodologies.portfolio.requirement import stress_values
 from margin.engine.methodologies.portfolio.terms import RULE_BOOK, House, PortfolioGroup, Range, Stress, Terms
-from margin.engine.methodologies.portfolio.valuation import scenario_values
+from margin.engine.valuation import scenario_values
 
 CODE = "portfolio"
 MEASURES = ("minimum_equity",)

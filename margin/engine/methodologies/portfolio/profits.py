@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from margin.engine import valuation
 from margin.engine.columns import Array, Instruments
 from margin.engine.exact import ONE, ZERO
 from margin.engine.groups import Groups
 from margin.engine.measures import worth
-from margin.engine.methodologies.portfolio import classes, valuation
+from margin.engine.methodologies.portfolio import classes
 from margin.engine.methodologies.portfolio.classes import Classes, Underlyings
 from margin.engine.methodologies.portfolio.terms import Terms
-from margin.engine.methodologies.portfolio.valuation import Model
+from margin.engine.valuation import Model
 
 _UNIT_DECIMALS = 6
 _LARGEST = 2**63

@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from margin.engine import valuation
 from margin.engine.columns import Array, Instruments, Market
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import EquityPart, GroupFigures, Groups, Told
 from margin.engine.measures import nothing, pick, silence, worth
-from margin.engine.methodologies.portfolio import classes, offsets, profits, telling, valuation
+from margin.engine.methodologies.portfolio import classes, offsets, profits, telling
 from margin.engine.methodologies.portfolio.offsets import Relief
 from margin.engine.methodologies.portfolio.profits import Measured, python_integers
 from margin.engine.methodologies.portfolio.terms import Terms

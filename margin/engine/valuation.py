@@ -1,4 +1,4 @@
-"""What one unit of each instrument gains or loses when its underlying moves: the instrument grain of `portfolio`.
+"""What one unit of each instrument gains or loses when its underlying moves: for `portfolio`, stress and concentration.
 
 Stock is linear. Options are repriced by model, with the volatility that their own price implies held, the same time to
 expiry, and today's rates and dividends (FINRA 4210(g); Cboe Rule 10.4).
