@@ -1,0 +1,187 @@
+"""Regimes with parts on stored accounts: options with their stock, portfolio margin, concentration."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from accounts import positions
+from margin import assessments, replay, sweep, whatif
+from margin.engine.methodologies import option_strategies, portfolio
+from margin.models import Assessment, Charge, MarginCall, Measure
+from market.models import Instrument, Rate
+from tests.margin import rows, world
+from tests.margin.world import MONDAY, quote
+
+D = Decimal
+STRATEGIES = {
+    "methodology": "option_strategies",
+    "measure": "maintenance",
+    "kinds": ["option", "equity", "etf"],
+    "terms": option_strategies.RULE_BOOK,
+}
+CONCENTRATION = {
+    "methodology": "concentration",
+    "measure": "addition",
+    "kinds": ["equity", "etf", "option"],
+    "terms": {"share": [{"above": "0.90", "rate": "0.40"}], "minimum_value": "100000"},
+}
+PORTFOLIO = {
+    "methodology": "portfolio",
+    "measure": "requirement",
+    "kinds": ["option", "equity", "etf"],
+    "terms": portfolio.RULE_BOOK,
+}
+NET_LIQUIDATING = {**world.EXCHANGE, "regime": "portfolio", "watch_rate": "1.25", "parts": [PORTFOLIO]}
+
+
+def option(underlying: Instrument, right: str, strike: str, **more: object) -> Instrument:
+    return Instrument.objects.create(
+        code=f"{underlying.code}-{right[0].upper()}{strike}",
+        name="option",
+        kind="option",
+        currency="USD",
+        multiplier=100,
+        underlying=underlying,
+        right=right,
+        strike=D(strike),
+        style="american",
+        expires_at=datetime(2026, 6, 19, 20, 0, tzinfo=UTC),
+        **more,
+    )
+
+
+@pytest.fixture
+def xyz(committed_db):
+    """XYZ at 50.00 with a call at 55 worth 2.00 and a put at 45 worth 1.00, all quoted."""
+    shares = rows.equity("XYZ")
+    for instrument, mark in ((shares, "50"), (option(shares, "call", "55"), "2"), (option(shares, "put", "45"), "1")):
+        quote(instrument, mark, MONDAY)
+    return shares
+
+
+@pytest.fixture
+def money(committed_db):
+    """Money costs 4 %."""
+    Rate.objects.create(kind="risk_free", currency="USD", value=D("0.04"), source="test", effective_at=MONDAY)
+
+
+def account(agreement: str, cash: str, **held: int):
+    """An account with so much cash and so many of each instrument, XYZ_C55 for the code XYZ-C55."""
+    made = rows.account(agreement=agreement)
+    listed = [(Instrument.objects.get(code=code.replace("_", "-")).pk, D(n)) for code, n in held.items()]
+    listed.append((rows.cash().pk, D(cash)))
+    positions.write(
+        [(made.pk, instrument, quantity, None) for instrument, quantity in listed],
+        cause="book",
+        reference="test",
+        effective_at=MONDAY,
+    )
+    return made
+
+
+def swept():
+    done = sweep.run("securities", at=MONDAY)
+    done.refresh_from_db()
+    return done
+
+
+def strategies(*more: dict[str, object]) -> None:
+    rows.policy("us_margin", world.securities({**world.HOUSE, "parts": [STRATEGIES, *more]}))
+
+
+def test_covered_calls_and_naked_puts_are_called_by_the_strategy_rules(xyz):
+    # Stock 50,000 at 30 %: 15,000, its ten calls covered. Puts: 1 + max(20 % × 50 − 5, 10 % × 45) = 6 a share: 3,000.
+    # Equity 50,000 − 33,000 = 17,000, options outside it. Deficit 1,000.
+    strategies()
+    made = account("us_margin", "-33000", XYZ=1000, XYZ_C55=-10, XYZ_P45=-5)
+    done = swept()
+    assert (done.evaluated, done.unpriced) == (1, 0)
+    call = MarginCall.objects.get()
+    assert (call.account, call.amount_called) == (made, 1000)
+    measure = Measure.objects.get()
+    assert (measure.equity, measure.requirement, measure.deficit) == (17000, 18000, 1000)
+    charges = Charge.objects.filter(measure=measure)
+    assert sum(charge.amount for charge in charges) == 18000
+    assert all(charge.explanation["sentence"] and charge.explanation["law"] for charge in charges)
+
+
+def test_shares_without_options_on_them_stay_with_regulation_t(xyz):
+    strategies()
+    other = rows.equity("ABC")
+    quote(other, "10", MONDAY)
+    account("us_margin", "-7500", ABC=1000)
+    swept()
+    assert {charge.code for charge in Charge.objects.all()} == {"finra_4210_c", "house"}
+    assert Measure.objects.get().requirement == 3000
+
+
+def test_concentration_adds_to_what_the_strategies_ask(xyz):
+    strategies(CONCENTRATION)
+    account("us_margin", "-65000", XYZ=2000)  # 100,000 in one name: 40 % rather than 30 %
+    swept()
+    assert Measure.objects.get().requirement == 40000
+
+
+def test_portfolio_margin_measures_net_liquidating_value(xyz):
+    # −15 % of 100,000 is 15,000; equity 100,000 − 85,100 = 14,900: deficit 100
+    rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
+    account("us_portfolio", "-85100", XYZ=2000)
+    swept()
+    measure = Measure.objects.get()
+    assert (measure.equity, measure.requirement, measure.deficit) == (14900, 15000, 100)
+
+
+def test_options_count_at_their_value_in_portfolio_margin(xyz, money):
+    # Twenty puts are worth 2,000 of equity. At 42.50 they are worth 2.50 a share or more: at most 15,000 − 3,000 is lost.
+    rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
+    account("us_portfolio", "-97000", XYZ=2000, XYZ_P45=20)
+    swept()
+    measure = Measure.objects.get()
+    assert measure.equity == 5000
+    assert 5000 < measure.requirement < 12000
+
+
+def test_without_a_risk_free_rate_the_option_cannot_be_valued_and_its_holder_is_unpriced(xyz):
+    rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
+    account("us_portfolio", "-97000", XYZ=2000, XYZ_P45=20)
+    assert swept().unpriced == 1
+    assert "risk_free: no rate for USD" in Assessment.objects.get().reasons[0]
+
+
+def test_an_option_whose_underlying_has_no_price_leaves_its_holder_unpriced(xyz):
+    strategies()
+    other = rows.equity("ABC")
+    quote(option(other, "call", "10"), "1", MONDAY)
+    account("us_margin", "0", ABC_C10=-1)
+    assert swept().unpriced == 1
+    assert "ABC" in Assessment.objects.get().reasons[0]
+
+
+def test_sweep_explain_replay_and_what_if_agree_to_the_cent(xyz, money):
+    strategies(CONCENTRATION)
+    rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
+    books = (
+        ("us_margin", "-33000", {"XYZ": 1000, "XYZ_C55": -10, "XYZ_P45": -5}),
+        ("us_margin", "-5000", {"XYZ_C55": 7, "XYZ_P45": -9}),
+        ("us_margin", "-65000", {"XYZ": 2000}),
+        ("us_portfolio", "-46000", {"XYZ": 1000, "XYZ_C55": -10}),
+        ("us_portfolio", "3100", {"XYZ_C55": -10, "XYZ_P45": -10}),
+    )
+    made = [account(agreement, cash, **held) for agreement, cash, held in books]
+    done = swept()
+    result = replay.run(done)
+    assert (result.evaluated, result.differences) == (len(made), [])
+    compared = 0
+    for one in made:
+        tree = assessments.explain(one, at=MONDAY)
+        asked = whatif.of_book(whatif.export(one, at=MONDAY))["accounts"][0]
+        for told, supposed in zip(tree["regimes"], asked["regimes"], strict=True):
+            charges = [D(charge["amount"]) for charge in told["requirement"]["charges"]]
+            assert sum(charges) == D(told["requirement"]["amount"])
+            stored = Measure.objects.filter(assessment__account=one, regime=told["regime"]).first()
+            if stored is not None:
+                compared += 1
+                assert stored.requirement == D(told["rounding"]["requirement"]) == D(supposed["requirement"])
+                assert stored.equity == D(told["rounding"]["equity"]) == D(supposed["equity"])
+    assert compared >= 4
