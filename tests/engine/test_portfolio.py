@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margin.engine import build
+from margin.engine.assess import assess
 from margin.engine.build import InstrumentRow
-from margin.engine.columns import Contract, Market
+from margin.engine.columns import Contract, Market, PartRule, Policy, RegimeRule, Rules
 from margin.engine.exact import exactly
+from margin.engine.explain import explain
 from margin.engine.groups import Groups, arrange
-from margin.engine.measures import Lane, Units, worth
-from margin.engine.methodologies import portfolio
+from margin.engine.measures import Lane, Totals, Units, worth
+from margin.engine.methodologies import portfolio, reg_t
 from tests.golden import rows as golden
 
 D = Decimal
@@ -532,8 +534,6 @@ def test_scenario_values_are_profits_of_one_unit_per_point():
 
 
 def minimum_equity(value, rate="1", **changes):
-    from margin.engine.measures import Totals
-
     totals = Totals({"value": np.array([D(value)], object)}, D, np.array([D(rate)], object), np.zeros(1, bool))
     return portfolio.levels(totals, "minimum_equity", terms(**changes))
 
@@ -579,3 +579,36 @@ def test_the_value_of_options_counts_as_equity_for_the_minimum():
 def test_terms_refuse_what_they_cannot_compute_with(changes, message):
     with pytest.raises(ValueError, match=message):
         terms(**changes)
+
+
+# --- in a regime ----------------------------------------------------------------------------------------------------
+
+
+def test_a_regime_charges_what_is_eligible_here_and_the_rest_by_regulation_t():
+    """The covered call of the table beside 500 shares at 10 that are not margin-eligible (100 %), on a loan of 700,000:
+    net liquidating value 977,300 + 5,000 - 16,800 - 700,000."""
+    part = PartRule("portfolio", "requirement", terms(), ("equity", "etf", "option", "warrant"))
+    regulation_t = reg_t.Terms.from_json(reg_t.RULE_BOOK)
+    regimes = (
+        RegimeRule("portfolio", "reg_t", "exchange", regulation_t, ("equity", "etf", "bond"), parts=(part,)),
+        RegimeRule("minimum_equity", "portfolio", "minimum_equity", terms(), ("equity", "etf", "option", "warrant")),
+    )
+    dollar = InstrumentRow(1, "USD", "cash", "USD", minor_exponent=2)
+    pink = share(55, "10", code="PINK", margin_eligible=False)
+    held = [(dollar, -700_000), (share(code="IBM"), 10_000), (option(101, "call", "100", "1.68"), -100), (pink, 500)]
+    columns = build.instruments([row for row, _ in held])
+    book = build.book(
+        columns,
+        [build.AccountRow(7, "USD")],
+        [build.PositionRow(7, row.id, D(quantity)) for row, quantity in held],
+    )
+    arguments = (book, columns, Market(ON, {}, RATES), Rules((Policy("portfolio", regimes),)))
+    found = assess(*arguments)
+    margin, minimum = found.figures(np.arange(len(found)))
+    assert [margin.equity, minimum.equity, minimum.requirement] == [265_500, 265_500, 150_000]
+    assert golden.is_close(margin.requirement - 5000, D(129_804), "rel:0.005")
+    tree = explain(*arguments, 0)["regimes"][0]
+    assert sum(D(charge["amount"]) for charge in tree["requirement"]["charges"]) == D(tree["requirement"]["amount"])
+    assert tree["requirement"]["charges"][1]["sentence"].startswith(
+        "IBM moved by -15 %: 10000 IBM, -100 O101 lose 1298"
+    )

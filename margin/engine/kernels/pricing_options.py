@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 _BLOCK = 512  # options whose inputs stay in the nearest cache while all scenarios pass over them
 LANES = 32  # trees grown side by side
 LEAST_DEVIATION = 1e-12  # stands for no volatility, or no time: the formulas divide by it
+_FURTHEST = 37.0  # deviations: beyond, the tails are below 1e-298
+_LOG2_E = 1.4426950408889634
 # Products may be fused with sums; nothing else is reordered. Division by zero gives infinity, as in NumPy: the check
 # for it would stop the compiler from vectorising.
 _FAST = {"contract", "nsz"}
@@ -39,27 +41,31 @@ def _float_of(context, bits):
 
 
 @njit(inline="always")
-def _exp(x):
-    """e^x for x from -700 to 700, to 1e-14 of itself: 2^k by setting the exponent's bits, the rest by its series."""
-    x = min(max(x, -700.0), 700.0)
+def _power_of_two(x):
+    """2^x for |x| up to 1000, to 1e-14 of itself: the whole part by setting the exponent's bits, the rest (at most a
+    half) by its series in log(2)^n ÷ n!."""
     rounder = 6755399441055744.0  # 1.5 × 2^52: adding it rounds to a whole number, held in the low bits
-    shifted = x * 1.4426950408889634 + rounder
-    k = shifted - rounder
-    r = x - k * 0.693147180369123816490
-    r = r - k * 1.90821492927058770002e-10
-    series = 1.0 / 39916800.0
-    series = series * r + 1.0 / 3628800.0
-    series = series * r + 1.0 / 362880.0
-    series = series * r + 1.0 / 40320.0
-    series = series * r + 1.0 / 5040.0
-    series = series * r + 1.0 / 720.0
-    series = series * r + 1.0 / 120.0
-    series = series * r + 1.0 / 24.0
-    series = series * r + 1.0 / 6.0
-    series = series * r + 0.5
-    series = series * r + 1.0
+    shifted = x + rounder
+    r = x - (shifted - rounder)
+    series = 4.44553827187081e-10
+    series = series * r + 7.054911620801121e-09
+    series = series * r + 1.0178086009239696e-07
+    series = series * r + 1.3215486790144305e-06
+    series = series * r + 1.5252733804059838e-05
+    series = series * r + 0.00015403530393381606
+    series = series * r + 0.0013333558146428441
+    series = series * r + 0.009618129107628477
+    series = series * r + 0.055504108664821576
+    series = series * r + 0.2402265069591007
+    series = series * r + 0.6931471805599453
     series = series * r + 1.0
     return _float_of(_bits_of(series) + (_bits_of(shifted) << 52))  # type: ignore[call-arg]  # numba passes the context
+
+
+@njit(inline="always")
+def _exp(x):
+    """e^x, for x kept from -690 to 690."""
+    return _power_of_two(min(max(x, -690.0), 690.0) * _LOG2_E)
 
 
 @njit(inline="always")
@@ -133,9 +139,9 @@ def european(spot, strike, log_ratio, years, rate, dividend, volatility, is_call
                 width = w[i] * widening
                 d1 = (m[i] + shift) * (steep[i] * narrowing) + 0.5 * width
                 d2 = d1 - width
-                a1, a2 = min(abs(d1), 40.0), min(abs(d2), 40.0)  # beyond 40 both tails are below 1e-300
+                a1, a2 = min(abs(d1), _FURTHEST), min(abs(d2), _FURTHEST)
                 underlying, paid = s[i] * factor, k[i]
-                peak = underlying * _exp(-0.5 * a1 * a1)
+                peak = underlying * _power_of_two(a1 * a1 * (-0.5 * _LOG2_E))
                 over1, under1 = _tail_over(a1), _tail_under(a1)
                 over2, under2 = _tail_over(a2), _tail_under(a2)
                 inside1, inside2 = side[i] * d1 >= 0.0, side[i] * d2 >= 0.0
