@@ -127,8 +127,8 @@ def _cells(grid: StressGrid) -> list[Cell]:
         if not -1 < shock <= 10:
             raise Wrong(f"price_shocks[{place}]", f"{shock} is not above -1 and at most 10")
     for place, shock in enumerate(grid.volatility_shocks):
-        if not -5 <= shock <= 5:
-            raise Wrong(f"volatility_shocks[{place}]", f"{shock} is not from -5 to 5")
+        if abs(shock) > supposing.MOST_VOLATILITY:
+            raise Wrong(f"volatility_shocks[{place}]", f"{shock} is beyond {supposing.MOST_VOLATILITY}")
     # dict.fromkeys: a shock given twice, as -0 beside 0, is one column
     return [
         Cell(price, volatility)
@@ -211,7 +211,8 @@ def _sums(found: assess.Assessments, cell: Cell) -> Iterator[tuple[Key, Sums]]:
         for currency in np.unique(base[names == name]).tolist():
             rows = np.flatnonzero((names == name) & (base == currency))
             code = found.instruments.currencies[currency]
-            yield (name, code), _sum(found, rows, cell, found.instruments.minor_exponent(currency))
+            exponent = found.instruments.minor_exponents[currency] or 0  # not stated: nobody in it has figures
+            yield (name, code), _sum(found, rows, cell, exponent)
 
 
 def _rules_of(found: assess.Assessments) -> Iterator[tuple[int, int]]:

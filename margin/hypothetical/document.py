@@ -100,7 +100,7 @@ class HypotheticalTrade:
 class HypotheticalPolicy:
     """Another policy: a stored one by its code, or terms of its own."""
 
-    code: str = said("Of a stored policy", default="")
+    code: str = said("Of a stored policy", default="", code=48)
     version: int | None = said("Its number; null: the one in force", default=None)
     terms: Mapping[str, Any] | None = said(
         "Terms (docs/policy.schema.json); sweep and clock may be left out", default=None

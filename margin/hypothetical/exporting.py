@@ -10,6 +10,7 @@ from margin.engine import build
 from margin.engine.exact import plain
 from margin.hypothetical.books import CASH, RARE
 from margin.hypothetical.document import BookInstrument
+from margin.hypothetical.forms import Wrong
 from margin.models import PolicyVersion
 from margin.prices import Price
 from margin.snapshot import Snapshot
@@ -19,7 +20,10 @@ Tree = dict[str, Any]
 
 
 def book(snap: Snapshot, stored: Mapping[int, Any], *, code: str, version: PolicyVersion) -> Tree:
-    """The document of the snapshot's only account, with every instrument that its figures depend on."""
+    """The document of the snapshot's only account, with every instrument that its figures depend on.
+
+    Raises Wrong for an instrument whose rare terms cannot be read.
+    """
     held = {int(snap.instruments.ids[row]): found for row, found in sorted(build.positions_of(snap.book, 0).items())}
     listed = [stored[id] for id in sorted(_needed(held, stored))]
     positions = [
@@ -74,7 +78,10 @@ def _instrument(row: Any, snap: Snapshot, stored: Mapping[int, Any]) -> Tree:
         "dividend_rate": snap.prices.rates_of("dividend").get(row.code, Decimal(0)),
         "terms": {key: value for key, value in row.terms.items() if key in RARE},
     }
-    rare.read(stated["terms"], row.deliverable)  # what cannot be read is not handed on as if it could
+    try:
+        rare.read(stated["terms"], row.deliverable)
+    except ValueError as error:  # is not handed on as if it could be read
+        raise Wrong(row.code, str(error)) from None
     return {
         each.name: _text(stated[each.name])
         for each in fields(BookInstrument)

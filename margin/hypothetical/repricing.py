@@ -7,6 +7,7 @@ volatility is 0 and the option keeps its distance to the model. A shift never ta
 float64 (`margin.engine.pricing`), rounded once. Pure.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -28,6 +29,8 @@ class Options:
     """The options and warrants that are repriced, a row each, as portfolio margin reads them."""
 
     rows: Array  # of Instruments
+    codes: Array  # str
+    each: Array  # float64 units of the underlying that the price is for: a warrant's conversion, else 1
     model: valuation.Model
     value: Array  # float64, of the model, at the spot and the volatility that hold now
     reason: Array  # str: why it cannot be priced anew, '' if it can
@@ -37,6 +40,16 @@ class Options:
         of = self.model.take(chosen)
         terms = (of.strike, of.years, of.rate, of.dividend, volatility, of.is_call)
         return pricing.by_style(of.is_american, spot, *terms)
+
+    def changes(self, chosen: Array, spot: Array, volatility: Array) -> Iterator[tuple[int, float, str]]:
+        """(row of Instruments, change of its price, why there is none) of the chosen ones at those."""
+        known = (self.reason[chosen] == "") & (spot > 0)
+        at = chosen[known]
+        change = np.full(len(chosen), np.nan)
+        change[known] = (self.values(at, spot[known], volatility[known]) - self.value[at]) * self.each[at]
+        for k, by in zip(chosen.tolist(), change.tolist(), strict=True):
+            why = self.reason[k] or ("" if math.isfinite(by) else f"{self.codes[k]}: no model gives it a value there")
+            yield int(self.rows[k]), by, why
 
 
 def options_of(instruments: Instruments, market: Market, held: Array) -> Options:
@@ -48,7 +61,8 @@ def options_of(instruments: Instruments, market: Market, held: Array) -> Options
     for k in np.flatnonzero(instruments.kind[rows] == ON_FUTURE):
         reason[k] = f"{instruments.codes[rows[k]]}: there is no model for options on futures"
     known = np.flatnonzero(reason == "")
-    options = Options(rows, model, np.zeros(len(rows)), reason)
+    each = np.where(instruments.kind[rows] == WARRANT, model.units, 1.0)
+    options = Options(rows, instruments.codes[rows], each, model, np.zeros(len(rows)), reason)
     options.value[known] = options.values(known, model.spot[known], model.volatility[known])
     return options
 
@@ -75,20 +89,15 @@ def moved(
     touched[list(_respotted(instruments, contract, prices, is_moved))] = True
     wanted = (touched | (volatility_shifts != 0)) & ~is_moved
     chosen = np.flatnonzero(wanted[options.rows])
-    for row, why in zip(options.rows[chosen].tolist(), options.reason[chosen].tolist(), strict=True):
-        if why:
-            price[row], priced[row], reason[row] = ZERO, False, why
-    chosen = chosen[options.reason[chosen] == ""]
     rows = options.rows[chosen]
     spot = np.array([_spot(contract[row], instruments.multiplier[row]) for row in rows], np.float64)
     volatility = np.maximum(options.model.volatility[chosen] + volatility_shifts[rows], 0.0)
-    change = options.values(chosen, spot, volatility) - options.value[chosen]
-    is_warrant = instruments.kind[rows] == WARRANT
-    by = np.where(is_warrant, options.model.units[chosen], 1.0) * change
-    price[rows] = [
-        max(LEAST if positive else ZERO, old + Decimal(moves).quantize(LEAST))
-        for positive, old, moves in zip(is_warrant, price[rows], by.tolist(), strict=True)
-    ]
+    for row, change, why in options.changes(chosen, spot, volatility):
+        least = LEAST if instruments.kind[row] == WARRANT else ZERO
+        if why:
+            price[row], priced[row], reason[row] = ZERO, False, why
+        else:
+            price[row] = max(least, price[row] + Decimal(change).quantize(LEAST))
     return replace(instruments, price=price, priced=priced, unpriced_reason=reason, contract=contract)
 
 

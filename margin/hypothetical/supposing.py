@@ -23,6 +23,7 @@ from market.models import Instrument, Kind
 
 FOLLOWED = Context(prec=18, rounding=ROUND_HALF_EVEN)  # digits that count of a price that follows another
 MOST = Decimal(10) ** 20
+MOST_VOLATILITY = 5  # a shift of 500 points is a mistake
 FOLLOWING = ("equity", "etf", "index", "future", "perpetual")
 
 
@@ -261,6 +262,8 @@ def _volatilities(world: World, supposed: Hypotheses) -> Array:
     own: dict[int, float] = {}
     for code, shift in supposed.volatility_shifts.items():
         row = world.row(code, f"volatility_shifts.{code}")
+        if abs(shift) > MOST_VOLATILITY:
+            raise Wrong(f"volatility_shifts.{code}", f"{shift} is not from -{MOST_VOLATILITY} to {MOST_VOLATILITY}")
         if instruments.contract[row] is not None:
             own[row] = float(shift)
             continue

@@ -1,0 +1,174 @@
+"""Options in what-ifs and stress: exported books, sweeps, explanations and grids agree under the option rules."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from accounts import positions
+from margin import assessments, replay, stress, sweep, whatif
+from margin.engine.methodologies import option_strategies, portfolio
+from margin.hypothetical.document import StressGrid
+from margin.models import Measure
+from market.models import Rate
+from tests.margin import rows, world
+from tests.margin.world import MONDAY, minutes, quote
+
+D = Decimal
+EXPIRY = datetime(2026, 6, 19, 20, 0, tzinfo=UTC)
+
+
+def regime(part, measure, terms, *, kinds):
+    parts = [{"methodology": part, "measure": measure, "kinds": kinds, "terms": terms}]
+    return {**world.HOUSE, "parts": parts, "watch_rate": "1000"}  # so that the sweep keeps every account
+
+
+STRATEGIES = regime(
+    *("option_strategies", "maintenance", option_strategies.RULE_BOOK), kinds=["option", "equity", "etf"]
+)
+PORTFOLIO = regime(*("portfolio", "requirement", portfolio.RULE_BOOK), kinds=["option", "equity", "etf"])
+
+
+def option(code, underlying, right, strike, price, **more):
+    terms = {"kind": "option", "underlying": underlying, "right": right, "strike": D(strike), "style": "american"}
+    made = rows.equity(code, **{**terms, "multiplier": 100, "expires_at": EXPIRY, **more})
+    quote(made, price, MONDAY)
+    return made
+
+
+@pytest.fixture
+def market(db):
+    return furnished()
+
+
+def furnished():
+    """XYZ at 50, an index at 4,000 with its fund, options on them, and the rates that models need."""
+    rows.policy("us_margin", world.securities(STRATEGIES))
+    rows.policy("us_portfolio", world.securities(PORTFOLIO))
+    rates = {"kind": "risk_free", "currency": "USD", "source": "t", "effective_at": MONDAY}
+    Rate.objects.create(**rates, value=D("0.04"))
+    xyz, index = rows.equity("XYZ"), rows.equity("SPX", kind="index", margin_class="high_cap_index")
+    fund = rows.equity("SPY", kind="etf", margin_class="etf_broad", index=index, index_scale=D("0.1"))
+    Rate.objects.create(kind="dividend", instrument=fund, value=D("0.015"), source="t", effective_at=MONDAY)
+    for instrument, mark in ((xyz, "50"), (index, "4000"), (fund, "400.02")):
+        quote(instrument, mark, MONDAY)
+    return {
+        "XYZ": xyz,
+        "SPY": fund,
+        "C50": option("XYZ C50", xyz, "call", "50", "3.10"),
+        "P45": option("XYZ P45", xyz, "put", "45", "1.05"),
+        "P40": option("XYZ P40", xyz, "put", "40", "0.30"),
+        "SPXC": option("SPX C4100", index, "call", "4100", "120.5", style="european", terms={"settles": "am"}),
+    }
+
+
+def holder(market, cash, agreement="us_margin", **held):
+    account = rows.account(agreement=agreement)
+    rows.hold(account, rows.cash(), cash)
+    for name, quantity in held.items():
+        rows.hold(account, market[name], quantity)
+    return account
+
+
+BOOKS = (
+    ("20000", "us_margin", {"XYZ": "100", "C50": "-1", "P45": "-2", "P40": "2"}),
+    ("90000", "us_margin", {"SPXC": "-1", "SPY": "300", "P45": "-3"}),
+    ("150000", "us_portfolio", {"XYZ": "100", "C50": "-1", "P45": "-2", "SPXC": "-1", "SPY": "500"}),
+)
+
+
+def of_export(account):
+    book = json.loads(json.dumps(whatif.export(account, at=MONDAY)))
+    (found,) = whatif.of_book(book)["accounts"]
+    assert found["unpriced"] == []
+    return found["regimes"][0]
+
+
+def test_sweep_export_explanation_and_the_unshocked_cell_agree_to_the_cent(market):
+    accounts = [holder(market, cash, agreement, **held) for cash, agreement, held in BOOKS]
+    sweep.run("securities", at=MONDAY)
+    for account in accounts:
+        measure = Measure.objects.get(assessment__account=account)
+        book = of_export(account)
+        (told,) = assessments.explain(account, at=MONDAY)["regimes"]
+        now = whatif.of_account(account, {}, at=MONDAY)["regimes"][0]["after"]
+        (cell,) = stress.of_accounts([account], StressGrid((D(0),), (D(0),)), at=MONDAY)["regimes"][0]["cells"]
+        assert measure.requirement > 0
+        for name in ("equity", "requirement"):
+            found = {D(book[name]), D(told["rounding"][name]), D(now[name]), D(cell[name])}
+            assert found == {getattr(measure, name)}, name
+
+
+def test_a_replay_finds_what_the_export_of_that_instant_finds(committed_db):
+    market = furnished()
+    cash, agreement, held = BOOKS[0]
+    account, dollars = rows.account(agreement=agreement), rows.cash()
+    moves = [(account.pk, market[name].pk, D(quantity), None) for name, quantity in held.items()]
+    positions.write([*moves, (account.pk, dollars.pk, D(cash), None)], **BOOKED, effective_at=MONDAY)
+    done = sweep.run("securities", at=MONDAY)
+    later = MONDAY + minutes(1)
+    quote(market["C50"], "4.20", later)
+    positions.write([(account.pk, market["P40"].pk, D(-2), None)], **BOOKED, effective_at=later)
+    assert replay.run(done).differences == []
+    book = whatif.export(account, at=MONDAY, known_at=timezone.now())
+    found = whatif.of_book(book)["accounts"][0]["regimes"][0]
+    measure = Measure.objects.get(assessment__sweep=done)
+    assert (D(found["equity"]), D(found["requirement"])) == (measure.equity, measure.requirement)
+
+
+BOOKED = {"cause": "book", "reference": "test"}
+
+
+def test_a_naked_call_is_asked_for_its_own_price_and_the_moved_stock(market):
+    # FINRA 4210(f)(2)(E): 100 % of the price + 20 % of the underlying: 5.00 × 100 + 20 % × 55.00 × 100 = 1,600
+    account = holder(market, "10000", C50="-1")
+    supposed = {"prices": {"XYZ": "55", "XYZ C50": "5"}}
+    found = whatif.of_account(account, supposed, at=MONDAY)["regimes"][0]["after"]
+    assert found["requirement"] == "1600"
+
+
+def test_a_moved_stock_moves_what_its_call_is_asked(market):
+    """Without a price of its own the call is worth more at 55.00, and no less than 5.00, what exercise brings."""
+    account = holder(market, "10000", C50="-1")
+    found = whatif.of_account(account, {"prices": {"XYZ": "55"}}, at=MONDAY)["regimes"][0]
+    assert D(found["after"]["requirement"]) > 1600
+    higher = whatif.of_account(account, {"prices": {"XYZ": "55"}, "volatility_shifts": {"XYZ": "0.1"}}, at=MONDAY)
+    assert D(higher["regimes"][0]["after"]["requirement"]) > D(found["after"]["requirement"])
+
+
+def test_a_debit_spread_needs_its_premium_and_no_more(market):
+    # long 45 put at 1.05, short 40 put at 0.30: the net debit is 0.75 × 100, and a debit spread is asked nothing
+    account = holder(market, "10000")
+    trades = [{"instrument": "XYZ P45", "quantity": "1"}, {"instrument": "XYZ P40", "quantity": "-1"}]
+    found = whatif.of_account(account, {"trades": trades}, at=MONDAY)["regimes"][0]["change"]
+    assert (found["requirement"], found["equity"], found["funds_needed"]) == ("0", "-75", "75")
+
+
+def test_closing_the_long_leg_leaves_the_short_one_naked(market):
+    # 0.30 × 100 + 10 % × 40.00 × 100 = 430 against 20 % × 5,000 − 1,000 out of the money = 0 beside it
+    account = holder(market, "10000", P45="1", P40="-1")
+    found = whatif.of_account(account, {"trades": [{"instrument": "XYZ P45", "quantity": "-1"}]}, at=MONDAY)
+    assert found["regimes"][0]["change"]["requirement"] == "430"
+
+
+def test_a_covered_call_gains_nothing_above_its_strike(market):
+    """A covered call is worst off at the lowest price; a naked one at the highest, with the highest volatility."""
+    covered = holder(market, "0", XYZ="100", C50="-1")
+    naked = holder(market, "3000", C50="-1")
+    answer = stress.of_accounts([covered, naked], StressGrid(), at=MONDAY)
+    worst = {row["code"]: (row["price_shock"], row["volatility_shock"]) for row in answer["worst_accounts"]}
+    assert worst[covered.code][0] == "-0.15"
+    assert worst[naked.code] == ("0.15", "0.1")
+    assert all(cell["unpriced"] == 0 for cell in answer["regimes"][0]["cells"])
+
+
+def test_a_portfolio_account_is_stressed_through_its_own_model(market):
+    account = holder(market, "150000", "us_portfolio", C50="-10")
+    cells = stress.of_accounts([account], StressGrid(), at=MONDAY)["regimes"][0]["cells"]
+    equity = {(cell["price_shock"], cell["volatility_shock"]): D(cell["equity"]) for cell in cells}
+    # ten calls sold: what 15 % up costs is the model's, and no less than 57.50 − 50.00 less what they are worth now
+    assert equity["0", "0"] == 150_000 - 3_100
+    assert equity["0.15", "0"] <= 150_000 - 7_500
+    assert equity["-0.15", "-0.1"] > equity["0", "0"] > equity["0", "0.1"]
