@@ -17,7 +17,7 @@ from margin.engine.exact import ONE, ZERO, exactly
 from margin.engine.measures import Lane, Totals, Units
 from margin.engine.methodologies import by_code, check
 from margin.engine.parts import Part
-from margin.engine.tables import Table, governed_units, held_of, reasons_of, table_of
+from margin.engine.tables import Table, common_scale, governed_units, held_of, reasons_of, table_of
 
 _WORD = 64
 
@@ -255,9 +255,16 @@ def _sum_lanes(book: Book, local: Array, table: Table, reasons: Lane, segments: 
     is_refused = np.stack([reasons.long != "", reasons.short != ""], axis=1).astype(bool)
     flags = np.where(is_refused, kernels.UNPRICED, 0).astype(np.uint8)
     flags[table.is_wide] |= kernels.WIDE
-    scales = _scales(book, table.decimals[local].astype(np.int64) + book.decimals, segments)
     shape = (len(segments), len(table.lanes))
     hi, lo, marks = np.zeros(shape, np.int64), np.zeros(shape, np.uint64), np.zeros(len(segments), np.uint8)
+    common = common_scale(book, table, segments)
+    if common is not None:
+        quantity, integers, scale = common
+        kernels.sums().sum_scaled(segments, book.segment_offsets, local, quantity, integers, hi, lo)
+        if flags.any():
+            kernels.sums().collect_marks(segments, book.segment_offsets, local, book.quantity, flags, marks)
+        return Lanes(hi, lo, np.full(len(segments), scale, np.int64), marks)
+    scales = _scales(book, table.decimals[local].astype(np.int64) + book.decimals, segments)
     kernels.sums().sum_units(
         segments,
         book.segment_offsets,

@@ -10,6 +10,8 @@ from margin.engine.measures import Lane, Units, governed, pick, restricted
 from margin.engine.methodologies import by_code
 
 _LARGEST = 2**63
+_LARGEST_SUM = 2**126
+_MOST_POWERS = 19  # 10^18 is the last power of ten in 63 bits
 _MOST_DECIMALS = 38
 
 
@@ -82,6 +84,36 @@ def _integers(lanes: tuple[Lane, ...], count: int) -> Table:
         decimals[i] = places
         integers[i] = np.array(mantissas, np.int64).reshape(2, len(lanes))
     return Table(lanes, integers, decimals, is_wide)
+
+
+def common_scale(book: Book, table: Table, segments: Array) -> tuple[Array, Array, int] | None:
+    """(quantities at one scale, unit amounts at another, decimals of their products), where no sum over one of the
+    segments can leave 126 bits; None where that cannot be promised."""
+    if not len(book.quantity) or not len(segments) or table.is_wide.any():
+        return None
+    quantity = _at_one_scale(book.quantity, book.decimals)
+    integers = _at_one_scale(table.integers, table.decimals)
+    if quantity is None or integers is None:
+        return None
+    longest = int((book.segment_offsets[segments + 1] - book.segment_offsets[segments]).max())
+    if longest * _magnitude(quantity) * _magnitude(integers) >= _LARGEST_SUM:
+        return None
+    return quantity, integers, int(book.decimals.max()) + int(table.decimals.max())
+
+
+def _at_one_scale(mantissas: Array, decimals: Array) -> Array | None:
+    """Mantissas, each row with its own decimals, all with the most decimals of any; None if one would not fit."""
+    most, least = int(decimals.max()), int(decimals.min())
+    if most == least:
+        return mantissas
+    if (most - least) >= _MOST_POWERS or _magnitude(mantissas) * 10 ** (most - least) >= _LARGEST:
+        return None
+    factors = 10 ** (most - decimals.astype(np.int64))
+    return mantissas * factors.reshape((-1,) + (1,) * (mantissas.ndim - 1))
+
+
+def _magnitude(numbers: Array) -> int:
+    return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
 
 
 def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units]) -> Lane:

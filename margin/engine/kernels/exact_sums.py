@@ -2,17 +2,20 @@
 
 A lane is a signed 128-bit integer held as (hi int64, lo uint64), at a decimal scale of its segment. A term that
 would not fit marks its segment WIDE and is left out; the caller then sums that segment with Python integers. So a
-result never depends on the order of rows, on shards or on threads.
+result never depends on the order of rows, on shards or on threads. `sum_scaled` is the fast way for what is at one
+scale and provably fits.
 """
 
 import numpy as np
 from numba import njit, types, uint64
 
 from margin.engine.kernels import WIDE
+from margin.engine.kernels.machine import multiply_add, prefetch
 
 WIDE_MARK = np.uint8(WIDE)
 POWERS = np.array([10**k for k in range(20)], dtype=np.uint64)
 _LIMIT = np.uint64(1 << 62)  # magnitudes below 2^126: two of them never overflow 128 signed bits
+AHEAD = 64  # positions between asking for a row of a table and using it: some memory latencies of work
 
 
 def _input(kind: types.Type, dimensions: int = 1) -> types.Array:
@@ -118,6 +121,61 @@ def sum_units(segments, offsets, instrument, quantity, decimals, units, unit_dec
         marks[row] |= mark
         if mark & WIDE_MARK:
             _or_remaining_flags(segments[row], offsets, instrument, quantity, flags, marks, row)
+
+
+@njit(
+    types.void(
+        _input(types.int64),
+        _input(types.int64),
+        _input(types.int32),
+        _input(types.int64),
+        _input(types.int64, 3),
+        types.int64[:, ::1],
+        types.uint64[:, ::1],
+    ),
+    cache=True,
+    nogil=True,
+)
+def sum_scaled(segments, offsets, instrument, quantity, units, hi, lo):
+    """As `sum_units`, where all quantities are at one scale, all units at another, and no sum can reach 2^127.
+
+    The caller has proved that: longest segment × largest quantity × largest unit. Instruments without a price have
+    zero units here; `collect_marks` tells who holds them.
+    """
+    last = instrument.size - 1
+    lanes = units.shape[2]
+    row_size = uint64(2 * lanes)
+    for row in range(segments.size):
+        for lane in range(lanes):
+            high = np.int64(0)
+            low = np.int64(0)
+            for p in range(offsets[segments[row]], offsets[segments[row] + 1]):
+                if lane == 0:
+                    prefetch(units, uint64(instrument[uint64(min(p + AHEAD, last))]) * row_size)
+                held = quantity[uint64(p)]
+                side = uint64(held < 0)
+                unit = units[uint64(instrument[uint64(p)]), side, uint64(lane)]
+                high, low = multiply_add(high, low, abs(held), unit)
+            hi[row, lane] = high
+            lo[row, lane] = uint64(low)
+
+
+@njit(
+    types.void(
+        _input(types.int64),
+        _input(types.int64),
+        _input(types.int32),
+        _input(types.int64),
+        _input(types.uint8, 2),
+        types.uint8[::1],
+    ),
+    cache=True,
+    nogil=True,
+)
+def collect_marks(segments, offsets, instrument, quantity, flags, marks):
+    """Per chosen segment: or the flags[instrument, side] of what it holds into its mark."""
+    for row in range(segments.size):
+        _or_remaining_flags(segments[row], offsets, instrument, quantity, flags, marks, row)
 
 
 @njit(
