@@ -4,6 +4,7 @@ Amounts are exact, per contract or per unit held, in the instrument's currency. 
 which names the instrument and says what to do.
 """
 
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, Inexact
@@ -208,10 +209,5 @@ def recognised(series: Series) -> Decimal | None:
 def months_later(on: date, months: int) -> date:
     """The same day so many calendar months later, or the last day of a shorter month."""
     year, month = divmod(on.month - 1 + months, 12)
-    for day in (on.day, 30, 29, 28):
-        if day <= on.day:
-            try:
-                return date(on.year + year, month + 1, day)
-            except ValueError:
-                continue
-    raise ValueError(f"no date {months} months after {on}")
+    year, month = on.year + year, month + 1
+    return date(year, month, min(on.day, monthrange(year, month)[1]))

@@ -1,0 +1,697 @@
+"""The strategy rules one by one: what each position asks by pencil, what is refused, and what must hold of any book."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from margin.engine import build
+from margin.engine.build import InstrumentRow
+from margin.engine.columns import Contract
+from margin.engine.methodologies import option_strategies
+from margin.engine.methodologies.option_strategies.forecast import forecast
+from margin.engine.methodologies.option_strategies.legs import Refusal, months_later
+from margin.engine.methodologies.option_strategies.opening import openings
+from tests.engine.option_world import (
+    INDEX,
+    ON,
+    STOCK,
+    D,
+    charges,
+    groups,
+    legs,
+    measured,
+    opened,
+    option,
+    rewritten,
+    stock,
+    terms,
+)
+from tests.engine.world import USD
+
+INDEXED = {"margin_class": "broad_index", "style": "european", "is_cash_settled": True, "underlying": INDEX}
+
+
+# ---------------------------------------------------------------- short options
+
+
+@pytest.mark.parametrize(
+    ("margin_class", "venue", "leverage", "asked"),
+    [  # 1 call 100 @1 at 100: 100 + b × 10,000
+        ("equity", "listed", 1, 2100),
+        ("etf_narrow", "listed", 1, 2100),
+        ("etf_broad", "listed", 1, 1600),
+        ("etf_broad", "listed", 3, 4600),
+        ("etn_broad", "listed", 1, 2100),
+        ("etn_broad", "listed", 2, 4100),
+        ("narrow_index", "listed", 1, 2100),
+        ("broad_index", "listed", 1, 1600),
+        ("high_cap_index", "listed", 1, 1600),
+        ("vol_index", "listed", 1, 2100),
+        ("fx", "listed", 1, 500),
+        ("equity", "otc", 1, 3100),
+        ("narrow_index", "otc", 1, 3100),
+        ("broad_index", "otc", 1, 2100),
+    ],
+)
+def test_a_short_call_at_the_money_asks_the_percentage_of_its_class(margin_class, venue, leverage, asked):
+    held = legs("-1 C 100 @1", spot="100", margin_class=margin_class, venue=venue, leverage=D(leverage))
+    assert measured(held) == (asked, asked, 0)
+
+
+def test_leverage_multiplies_the_percentages_and_not_what_is_out_of_the_money():
+    held = legs("-1 C 110 @1", spot="100", margin_class="etf_broad", leverage=D(2))
+    assert measured(held)[0] == 100 + 3000 - 1000
+
+
+def test_the_minimum_of_a_put_is_on_the_strike_and_of_a_call_on_the_underlying():
+    assert measured(legs("-1 P 50 @1", spot="100"))[0] == 100 + 500
+    assert measured(legs("-1 C 150 @1", spot="100"))[0] == 100 + 1000
+    assert measured(legs("-1 C 150 @1", spot="100", margin_class="fx"))[0] == 100 + 75
+
+
+def test_a_house_row_raises_and_never_lowers():
+    held = legs("-1 C 100 @1", spot="100", margin_class="broad_index")
+    assert measured(held, house={"broad_index": {"basic": "0.20", "minimum": "0.10"}})[0] == 2100
+    assert measured(held, house={"broad_index": {"basic": "0.05", "minimum": "0.01"}})[0] == 1600
+    cheap = legs("-1 P 5 @0.1", spot="9")
+    assert measured(cheap)[0] == 10 + 50
+    assert measured(cheap, minimum_per_contract="250")[0] == 10 + 250
+
+
+def test_an_option_exactly_at_the_money_is_out_of_the_money_by_nothing_both_ways():
+    assert measured(legs("-1 C 100 @2", spot="100")) == measured(legs("-1 P 100 @2", spot="100"))
+
+
+def test_a_pair_takes_either_side_where_both_ask_the_same():
+    """Calls and puts of one requirement, 2,300 each; the lesser of the two option values is added."""
+    held = legs("-1 C 100 @3, -1 P 100 @3", spot="100")
+    assert measured(held)[0] == 2300 + 300
+    (charge,) = charges(held)
+    assert charge.code == "short_put_and_call"
+
+
+def test_duplicate_strikes_of_other_expiries_pair_and_the_rest_stays_naked():
+    held = legs("-2 C 100 @3 m2, -1 P 100 @2 m5", spot="100")
+    assert measured(held)[0] == (2300 + 200) + 2300
+
+
+# ---------------------------------------------------------------- spreads
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "loss"),
+    [
+        ("bull call spread", "1 C 95 @8, -1 C 100 @5", 0),
+        ("bear call spread", "-1 C 95 @8, 1 C 100 @5", 500),
+        ("bull put spread", "1 P 95 @3, -1 P 100 @5", 500),
+        ("bear put spread", "-1 P 95 @3, 1 P 100 @5", 0),
+        ("long call butterfly", "1 C 95 @8, -2 C 100 @5, 1 C 105 @3", 0),
+        ("short call butterfly", "-1 C 95 @8, 2 C 100 @5, -1 C 105 @3", 500),
+        ("long put butterfly with unequal wings", "1 P 90 @1, -2 P 100 @5, 1 P 105 @8", 500),
+        ("long call butterfly with unequal wings", "1 C 95 @8, -2 C 100 @5, 1 C 115 @1", 1000),
+        ("long call condor", "1 C 90 @12, -1 C 95 @8, -1 C 100 @5, 1 C 105 @3", 0),
+        ("short call condor", "-1 C 90 @12, 1 C 95 @8, 1 C 100 @5, -1 C 105 @3", 500),
+        ("iron butterfly", "1 P 95 @3, -1 P 100 @5, -1 C 100 @5, 1 C 105 @3", 500),
+        ("iron condor", "1 P 90 @2, -1 P 95 @3, -1 C 105 @3, 1 C 115 @1", 1000),
+        ("reverse iron condor", "-1 P 90 @2, 1 P 95 @3, 1 C 105 @3, -1 C 110 @2", 0),
+        ("long box", "1 C 95 @8, -1 C 105 @3, 1 P 105 @8, -1 P 95 @3", 0),
+        ("short box", "-1 C 95 @8, 1 C 105 @3, -1 P 105 @8, 1 P 95 @3", 1000),
+        ("call calendar spread", "-1 C 100 @5 m2, 1 C 100 @7 m4", 0),
+        ("call diagonal spread", "-1 C 100 @5 m2, 1 C 105 @5 m4", 500),
+    ],
+)
+def test_a_spread_asks_what_it_can_lose_and_bears_the_name_people_know(name, text, loss):
+    (charge,) = charges(legs(text, spot="100"))
+    assert (charge.code, charge.inputs["name"], charge.amount) == ("spread", name, loss)
+    assert len(charge.legs) == len(text.split(", "))
+
+
+def test_a_spread_never_asks_more_than_its_shorts_would_naked():
+    assert measured(legs("-1 C 100 @5, 1 C 200 @0.1", spot="100"))[0] == 500 + 2000
+
+
+def test_a_long_that_dies_first_covers_nothing():
+    """Cboe Margin Manual pages 42 and 43: short calendar and short diagonal, each leg alone."""
+    naked = 500 + 2000
+    assert measured(legs("-1 C 100 @5 m4, 1 C 100 @4 m2", spot="100"))[0] == naked
+    assert measured(legs("-1 C 100 @5 m4, 1 C 95 @8 m2", spot="100"))[0] == naked
+
+
+def test_a_june_put_spread_and_a_july_call_spread_are_one_condor():
+    """Page 37: of each right the long lives as long as the short; the worse wing counts, not both."""
+    assert measured(legs("10 P 45 @1 m2, -10 P 50 @2 m2, -10 C 60 @2 m3, 10 C 65 @1 m3", spot="55"))[0] == 5000
+
+
+def test_a_jelly_roll_is_a_calendar_and_a_naked_put():
+    held = legs("-1 C 100 @3 m1, 1 P 100 @3 m1, 1 C 100 @5 m2, -1 P 100 @5 m2", spot="100")
+    assert measured(held)[0] == 500 + 2000
+
+
+def test_a_backspread_asks_its_width():
+    assert measured(legs("-1 C 100 @5, 5 C 105 @2", spot="100"))[0] == 500
+
+
+def test_unequal_contract_sizes_spread_by_what_they_deliver():
+    big = option("call", "100", "5", id=11, spot="100")
+    small = [option("call", "105", "3", id=12, spot="100", multiplier=10)]
+    assert measured([(big, D(-1)), (small[0], D(10))])[0] == 500
+    assert measured([(big, D(-1)), (small[0], D(9))])[0] == 2500
+
+
+# ---------------------------------------------------------------- who may spread with whom
+
+
+def naked_and_spread(**changes):
+    """Amounts of a bear call spread whose legs differ by `changes`: (naked, spread)."""
+    short = option("call", "100", "5", id=11, spot="100")
+    long = option("call", "105", "3", id=12, spot="100", **changes)
+    return measured([(short, D(-1)), (long, D(1))])[0]
+
+
+def test_american_and_european_options_do_not_spread():
+    assert naked_and_spread() == 500
+    assert naked_and_spread(style="european") == 2500
+
+
+def test_listed_and_otc_options_do_not_spread():
+    assert naked_and_spread(venue="otc", is_guaranteed=True) == 2500
+
+
+def test_options_on_a_fund_and_on_its_index_do_not_spread():
+    short = option("call", "100", "5", id=11, spot="100", **INDEXED, index=INDEX)
+    long = option("call", "105", "3", id=12, spot="100", style="european", underlying=STOCK, index=INDEX)
+    assert measured([(short, D(-1)), (long, D(1))])[0] == 500 + 1500
+
+
+def test_a_flex_option_spreads_with_either_style():
+    assert naked_and_spread(style="european", is_flex=True) == 500
+    # One FLEX option does not make an American and a European conventional option spread with each other.
+    short = option("call", "100", "5", id=11, spot="100")
+    far = option("call", "105", "3", id=12, spot="100", style="european")
+    flex = option("put", "50", "0.1", id=13, spot="100", style="european", is_flex=True)
+    assert measured([(short, D(-1)), (far, D(1)), (flex, D(1))])[0] == 2500
+
+
+def test_an_am_settled_long_does_not_outlive_a_pm_settled_short_of_its_day():
+    early, late = {"settles": "am"}, {"settles": "pm"}
+    short = {**INDEXED, "spot": "100"}
+
+    def asked(of_short, of_long, **both):
+        one = option("call", "100", "5", id=11, **short, **of_short, **both)
+        other = option("call", "105", "3", id=12, **short, **of_long, **both)
+        return measured([(one, D(-1)), (other, D(1))])[0]
+
+    assert asked(early, late) == 500
+    assert asked(late, early) == 500 + 1500
+    assert asked(late, early, is_flex=True) == 500  # FLEX mixes them …
+    soon = ON + timedelta(2)
+    assert asked(late, early, is_flex=True, expires_on=soon) == 2000  # … until two days before they expire
+    assert asked(early, late, is_flex=True, expires_on=soon) == 2000
+
+
+def test_a_house_may_refuse_european_and_volatility_calendars():
+    held = legs("-1 C 100 @5 m2, 1 C 100 @7 m4", spot="100", **INDEXED)
+    assert measured(held)[0] == 0
+    assert measured(held, european_calendars=False)[0] == 2000
+    held = legs("-1 C 20 @1 m2, 1 C 20 @2 m4", spot="20", **{**INDEXED, "margin_class": "vol_index"})
+    assert measured(held)[0] == 0
+    assert measured(held, volatility_calendars=False)[0] == 100 + 400
+
+
+# ---------------------------------------------------------------- long options
+
+
+def test_a_long_option_has_no_value_for_margin_at_nine_months_and_some_a_day_before():
+    held = [(option("call", "100", "12", id=11, spot="100", expires_on=date(2025, 3, 4)), D(1))]
+    assert measured(held, on=date(2024, 6, 3)) == (900, 900, 1200)  # nine months and one day
+    assert measured(held, on=date(2024, 6, 4)) == (0, 0, 0)
+
+
+def test_nine_months_are_calendar_months():
+    assert months_later(date(2024, 5, 31), 9) == date(2025, 2, 28)
+    assert months_later(date(2023, 5, 31), 9) == date(2024, 2, 29)
+    assert months_later(date(2024, 3, 31), 9) == date(2024, 12, 31)
+
+
+def test_a_long_option_that_serves_in_a_spread_loses_its_loan_value():
+    assert measured(legs("-1 C 100 @5 m2, 1 C 100 @15 m12", spot="100")) == (0, 0, 0)
+
+
+def test_a_long_option_keeps_its_loan_value_where_that_is_worth_more_than_the_cover():
+    """Covering saves 110 of naked margin; the loan value is 25 % of 10,000."""
+    held = legs("-1 C 200 @0.1 m2, 1 C 100 @100 m12", spot="10")
+    assert measured(held) == (10 + 100 + 7500, 10 + 100 + 7500, 10000)
+
+
+@pytest.mark.parametrize("contract", [{"margin_class": "vol_index"}, {"margin_class": "fx"}, {"venue": "otc"}])
+def test_some_long_options_never_have_loan_value(contract):
+    assert measured(legs("1 C 100 @12 m18", spot="110", **contract)) == (0, 0, 0)
+
+
+# ---------------------------------------------------------------- stock with options
+
+
+@pytest.mark.parametrize(
+    ("text", "spot", "requirement", "initial", "equity"),
+    [
+        # Covered call: 25 % (50 %) of the stock, which counts for no more than the strike.
+        ("100 S @100, -1 C 110 @2", "100", 2500, 5000, 0),
+        ("100 S @100, -1 C 80 @21", "100", 2000, 4000, -2000),
+        # 150 shares, two calls: one covered, one naked at 200 + 2,000 − 1,000.
+        ("150 S @100, -2 C 110 @2", "100", 3750 + 1200, 7500 + 1200, 0),
+        # Covered put: the short table and what the put is in the money.
+        ("-100 S @100, -1 P 90 @2", "100", 3000, 5000, 0),
+        ("-100 S @100, -1 P 120 @22", "100", 5000, 7000, 0),
+        # Protective put: min(10 % K + out of the money, 25 % U).
+        ("100 S @100, 1 P 95 @2", "100", 950 + 500, 5000, 0),
+        ("100 S @100, 1 P 80 @1", "100", 2500, 5000, 0),
+        # Protective call: min(10 % K + out of the money, 30 % U).
+        ("-100 S @100, 1 C 105 @2", "100", 1050 + 500, 5000, 0),
+        ("-100 S @100, 1 C 150 @1", "100", 3000, 5000, 0),
+        # Conversion: 10 % K; the stock counts for the strike.
+        ("100 S @100, 1 P 95 @2, -1 C 95 @8", "100", 950, 4750, -500),
+        # Collar: min(10 % K1 + out of the money, 25 % K2).
+        ("100 S @100, 1 P 95 @2, -1 C 105 @2", "100", 1450, 5000, 0),
+        ("100 S @100, 1 P 88 @2, -1 C 90 @11", "100", 880 + 1200, 4500, -1000),
+        ("100 S @20, 1 P 5 @0.1, -1 C 22 @1", "20", 500, 1000, 0),
+    ],
+)
+def test_stock_with_options_asks_what_the_table_says(text, spot, requirement, initial, equity):
+    assert measured(legs(text, spot=spot)) == (requirement, initial, equity)
+
+
+def test_european_options_and_unguaranteed_otc_ones_give_stock_no_relief():
+    text = "100 S @100, 1 P 100 @2"
+    assert measured(legs(text, spot="100"))[0] == 1000
+    assert measured(legs(text, spot="100", style="european"))[0] == 2500
+    assert measured(legs(text, spot="100", venue="otc"))[0] == 2500
+    assert measured(legs(text, spot="100", venue="otc", is_guaranteed=True))[0] == 1000
+
+
+def test_a_european_call_is_covered_by_the_stock_all_the_same():
+    assert measured(legs("100 S @100, -1 C 110 @2", spot="100", style="european"))[0] == 2500
+
+
+def test_a_collar_needs_one_expiry():
+    """Else it is a covered call with an idle put, or a protective put with a naked call, whichever is less."""
+    assert measured(legs("100 S @100, 1 P 95 @2 m2, -1 C 105 @2 m3", spot="100"))[0] == 2500
+
+
+def test_the_same_stock_serves_once():
+    held = legs("100 S @100, 1 P 100 @2, -1 C 110 @2 m3", spot="100")
+    # Covered call 2,500 with an idle put, not the put's 1,000 as well; protective put 1,000 + naked 1,200 is less.
+    assert measured(held)[0] == 1000 + 1200
+
+
+def test_the_relief_of_a_reverse_conversion_is_a_switch():
+    held = legs("-100 S @100, 1 C 95 @7, -1 P 95 @1", spot="100")
+    assert measured(held) == (950, 950, 0)
+    assert measured(held, reverse_conversion_relief=False) == (950, 5000, 0)
+    above = legs("-100 S @100, 1 C 105 @1, -1 P 105 @7", spot="100")
+    assert measured(above) == (1050 + 500, 5000 + 500, 0)  # strike above the sale price: no relief
+
+
+def test_the_house_table_of_the_stock_is_what_relief_is_measured_against():
+    """4210(d): a house rate of 40 % on the stock; the covered call is charged it on the strike."""
+    house = {"house": {"basic": {"long": "0.40", "short": "0.40"}}}
+    assert measured(legs("100 S @100, -1 C 80 @21", spot="100"), base=house)[0] == 3200
+    assert measured(legs("100 S @100, 1 P 95 @2", spot="100"), base=house)[0] == 1450
+
+
+def test_shares_beyond_what_a_contract_delivers_are_charged_and_told_as_stock():
+    listed = charges(legs("150 S @100, -1 C 110 @2", spot="100"))
+    assert [(c.code, c.amount, c.legs) for c in listed] == [
+        ("covered_call", 2500, ((1, -1), (0, 100))),
+        ("finra_4210_c", 1250, ((0, 50),)),
+    ]
+    assert measured(legs("99.5 S @100, -1 C 110 @2", spot="100"))[0] == D("2487.5") + 1200
+
+
+# ---------------------------------------------------------------- what stands for the stock
+
+
+def index_call(strike, price, spot):
+    return option("call", strike, price, id=11, spot=spot, **INDEXED)
+
+
+def fund(price, **more):
+    return stock(price, id=901, code="FUND", kind="etf", index=INDEX, margin_class="etf_broad", **more)
+
+
+def test_a_fund_on_the_index_covers_a_short_index_call():
+    """gendev1/marvelous-monkey: 25 % of the lower of market and strike, 100 × 460."""
+    held = [(fund("500"), D(100)), (index_call("460", "45", "500"), D(-1))]
+    assert measured(held) == (11500, 23000, -4000)
+
+
+def test_the_fund_must_be_worth_as_much_as_the_index():
+    """1,011.1 per index point and 10 a share: 10,111 shares (Cboe Margin Manual page 48 rounds up)."""
+    call = index_call("1100", "5", "1011.06")
+    assert measured([(fund("10"), D(10_111)), (call, D(-1))])[0] == D("25277.5")
+    naked = 500 + D("0.15") * 101106 - (110000 - 101106)
+    assert measured([(fund("10"), D(10_110)), (call, D(-1))])[0] == max(naked, 500 + D("10110.6")) + 25275
+
+
+@pytest.mark.parametrize("unfit", [{"leverage": D(2)}, {"margin_class": "etn_broad"}, {"index": 0}])
+def test_notes_leveraged_funds_and_other_funds_do_not_cover_an_index_call(unfit):
+    row = InstrumentRow(901, "FUND", "etf", "USD", D(500), **{"index": INDEX, "margin_class": "etf_broad", **unfit})
+    made, market = groups([(row, D(100)), (index_call("600", "1", "500"), D(-1))])
+    figures = option_strategies.measure_groups(made, market, "maintenance", terms())
+    assert figures.requirement[-1] >= 100 + 5000
+
+
+def convertible(price, **contract):
+    written = Contract(underlying=STOCK, spot=D(80), **{"conversion": D(4), **contract})
+    return InstrumentRow(
+        50,
+        "CONV",
+        "bond",
+        "USD",
+        D(price),
+        multiplier=D(1),
+        debt_class="convertible",
+        contract=written,
+        matures_on=contract.pop("matures_on", date(2030, 1, 1)),
+    )
+
+
+def test_a_convertible_covers_a_short_call_and_counts_for_no_more_than_the_strike():
+    """25 bonds of 4 shares each stand for 100 shares: worth 25 × 320 = 8,000, the strike 7,000."""
+    call = option("call", "90", "3", id=11, spot="80")
+    assert measured([(convertible("320"), D(25)), (call, D(-1))]) == (2000, 2000, 0)
+    deep = option("call", "70", "12", id=11, spot="80")
+    assert measured([(convertible("320"), D(25)), (deep, D(-1))]) == (1750, 1750, -1000)
+
+
+def test_a_convertible_that_costs_money_or_matures_first_covers_nothing():
+    call = option("call", "90", "3", id=11, spot="80")
+    naked = 300 + 800
+    assert measured([(convertible("320", exercise_price=D(1)), D(25)), (call, D(-1))])[0] == naked + 2000
+    early = InstrumentRow(**{**vars(convertible("320")), "matures_on": ON + timedelta(30)})
+    assert measured([(early, D(25)), (call, D(-1))])[0] == naked + 2000
+
+
+def test_a_long_convertible_offsets_the_short_it_turns_into():
+    """4210(e)(1): 10 % of the long."""
+    held = [(convertible("320"), D(25)), (stock("80"), D(-100))]
+    assert measured(held)[0] == 800
+    assert measured([(convertible("320"), D(25)), (stock("80"), D(-150))])[0] == 800 + 50 * 24
+
+
+def warrant(price, exercise_price, months=6):
+    written = Contract(
+        underlying=STOCK,
+        spot=D(80),
+        conversion=D(1),
+        exercise_price=D(exercise_price),
+        expires_on=months_later(ON, months),
+    )
+    return InstrumentRow(60, "WARR", "warrant", "USD", D(price), contract=written)
+
+
+def test_a_warrant_covers_a_short_call_but_has_no_loan_value():
+    call = option("call", "85", "3", id=11, spot="80")
+    assert measured([(warrant("6", "85"), D(100)), (call, D(-1))])[0] == 600
+    dearer = measured([(warrant("6", "88"), D(100)), (call, D(-1))])
+    assert dearer[0] == 600 + 300  # exercising costs 3 a share more than the strike brings
+    found = opened([(warrant("6", "88"), D(100)), (call, D(-1))])
+    assert (found.gross, found.net_call) == (900, 600)
+    assert measured([(warrant("6", "85", months=1), D(100)), (call, D(-1))])[0] == 600 + 300 + 1600 - 500
+
+
+# ---------------------------------------------------------------- adjusted contracts
+
+
+ADJUSTED = {"is_adjusted": True, "deliverable": ((STOCK, D(150), D(40)),), "deliverable_cash": D(25)}
+
+
+def test_an_adjusted_contract_is_measured_on_what_it_delivers():
+    """150 shares at 40 and 25 in cash against a strike of 65 × 100: out of the money by 6,500 − 6,025 = 475."""
+    call = option("call", "65", "1", id=11, spot="40", **ADJUSTED)
+    assert measured([(call, D(-1))])[0] == 100 + D("0.2") * 6025 - 475
+
+
+def test_an_adjusted_call_is_covered_by_all_that_it_delivers():
+    call = option("call", "65", "1", id=11, spot="40", **ADJUSTED)
+    assert measured([(call, D(-1)), (stock("40"), D(150))])[0] == 1500
+    assert measured([(call, D(-1)), (stock("40"), D(149))])[0] == 830 + 1490
+    two = {**ADJUSTED, "deliverable": ((STOCK, D(100), D(40)), (70, D(10), D(20)))}
+    call = option("call", "65", "1", id=11, spot="40", **two)
+    spun = stock("20", id=70, code="SPUN")
+    assert measured([(call, D(-1)), (stock("40"), D(100)), (spun, D(10))])[0] == 1000 + 50
+    deep = option("call", "30", "13", id=11, spot="40", **two)
+    # The strike brings 3,000 for stock worth 4,200 and 25 in cash: it counts for 2,975.
+    assert measured([(deep, D(-1)), (stock("40"), D(100)), (spun, D(10))]) == (D("743.75"), D("1487.5"), -1225)
+
+
+def test_an_adjusted_and_a_standard_contract_do_not_spread():
+    call = option("call", "40", "3", id=11, spot="40")
+    adjusted = option("call", "45", "3", id=12, spot="40", **ADJUSTED)
+    assert measured([(call, D(-1)), (adjusted, D(1))])[0] == 300 + 800
+
+
+# ---------------------------------------------------------------- cash accounts
+
+
+CASH = {"account": "cash"}
+
+
+def test_a_cash_account_secures_puts_by_the_whole_strike_and_calls_by_shares():
+    assert measured(legs("-1 P 80 @2", spot="85"), **CASH)[0] == 8000
+    found = opened(legs("-1 P 80 @2", spot="85"), **CASH)
+    assert (found.gross, found.net_call) == (8000, 7800)
+    found = opened(legs("-1 P 175", spot=None), **CASH)
+    assert (found.gross, found.proceeds, found.net_call) == (17500, None, None)
+    assert measured(legs("100 S @100, -1 C 110 @2", spot="100"), **CASH)[0] == 2500  # what the base asks of the stock
+    refusal = measured(legs("-1 C 110 @2", spot="100"), **CASH)
+    assert "cash account" in refusal
+    assert "C110/1000" in refusal
+
+
+def test_a_cash_account_spreads_only_european_cash_settled_options_of_one_expiry():
+    text = "-1 P 100 @5, 1 P 95 @3"
+    assert measured(legs(text, spot="100", **INDEXED), **CASH)[0] == 500
+    assert measured(legs(text, spot="100"), **CASH)[0] == 10000
+    assert measured(legs("-1 P 100 @5 m2, 1 P 95 @3 m3", spot="100", **INDEXED), **CASH)[0] == 10000
+
+
+def test_a_cash_account_knows_no_pairs_no_relief_no_loans_and_no_short_stock():
+    assert measured(legs("1 C 100 @20 m18", spot="100"), **CASH) == (0, 0, 0)
+    assert measured(legs("100 S @100, 1 P 100 @2", spot="100"), **CASH)[0] == 2500
+    assert "short of stock" in measured(legs("-100 S @100, -1 P 100 @2", spot="100"), **CASH)
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("text", "spot", "contract", "reason"),
+    [
+        ("-1 C 100 @0", "100", {}, "price 0 is not positive"),
+        ("-1 C 100", "100", {}, "no price"),
+        ("-1 C 100 @5", None, {"spot_reason": "halted"}, "halted"),
+        ("-1 C 100 @5", "0", {}, "no price of the underlying"),
+        ("-1 C 100 @5", "100", {"margin_class": "fx", "venue": "otc"}, "no rule for otc options on class 'fx'"),
+        ("-1 C 100 @5", "100", {"margin_class": "unheard_of"}, "no rule for listed options on class 'unheard_of'"),
+        ("-1 C 0 @5", "100", {}, "strike 0 is not positive"),
+        ("-1 C 100 @5", "100", {"style": ""}, "neither american nor european"),
+        ("-1 C 100 @5", "100", {"right": "chooser"}, "neither call nor put"),
+        ("-1 C 100 @5", "100", {"is_adjusted": True}, "load its deliverable"),
+        ("-1 C 100 @5", "100", {**ADJUSTED, "deliverable": ((STOCK, D(1), None),)}, "which it delivers"),
+        ("-0.5 C 100 @5", "100", {}, "not a whole number of contracts"),
+        ("-1 C 100 @5", "100", {"expires_on": ON - timedelta(1)}, "expired on"),
+        ("-1 C 100 @5", "100", {"expires_on": None}, "no expiry"),
+        ("1 C 100 m12", "100", {}, "no price"),
+        ("100 S @100, 1 P 100 @5", None, {}, "no price of the underlying"),
+    ],
+)
+def test_what_cannot_be_known_is_refused_by_name(text, spot, contract, reason):
+    refusal = measured(rewritten(legs(text, spot=spot), **contract))
+    assert reason in refusal
+    assert "100" in refusal or "C0" in refusal
+
+
+def test_a_long_option_alone_needs_no_price():
+    assert measured(legs("1 C 100", spot=None)) == (0, 0, 0)
+
+
+def test_stock_in_another_currency_than_its_options_is_refused():
+    held = legs("-1 C 100 @5", spot="100")
+    foreign = InstrumentRow(STOCK, "XYZ", "equity", "CAD", D(100))
+    assert "several currencies (CAD, USD)" in measured([*held, (foreign, D(100))])
+
+
+def test_a_holding_that_the_base_refuses_is_refused_here_too():
+    held = [(warrant("6", "85"), D(-100)), *legs("-1 C 100 @5", spot="80")]
+    assert "short warrant" in measured(held)
+
+
+def test_openings_name_the_price_they_miss():
+    made, market = groups(legs("1 C 100, -1 C 105", spot="100"))
+    with pytest.raises(Refusal, match="no price"):
+        openings(made, market, terms())
+
+
+# ---------------------------------------------------------------- forecast
+
+
+def forecast_of(text, **contract):
+    made, market = groups(legs(text, **contract))
+    return [(change.on, change.amount) for change in forecast(made, market, terms())]
+
+
+def test_the_end_of_loan_value_is_announced():
+    """1,200 count and 900 are asked until 3 September, nine months before; from then on 300 are missing."""
+    held = [(option("call", "80", "12", id=11, spot="78", expires_on=date(2025, 6, 20)), D(1))]
+    made, market = groups(held)
+    (change,) = forecast(made, market, terms())
+    assert (change.on, change.amount) == (date(2024, 9, 20), 300)
+    assert change.reason == "C80/11 has no loan value any more"
+    assert measured(held, on=date(2024, 9, 19)) == (900, 900, 1200)
+    assert measured(held, on=date(2024, 9, 20)) == (0, 0, 0)
+
+
+def test_what_is_left_after_the_first_expiry_is_announced_page_38():
+    """After March the June/May call spread asks 5,000."""
+    found = forecast_of("10 C 45 @6 m3, -10 C 55 @1 m2, -10 C 55 @2 m4, 10 C 60 @1 m5", spot="50")
+    assert [amount for _, amount in found] == [5000, -5000]
+    assert found[0][0] == months_later(ON, 2) + timedelta(1)
+
+
+def test_what_a_hedge_leaves_behind_when_it_expires_is_announced():
+    assert forecast_of("100 S @100, 1 P 100 @2 m2", spot="100") == [(months_later(ON, 2) + timedelta(1), 1500)]
+    assert forecast_of("100 S @100, -1 C 80 @21 m2", spot="100")[0][1] == -1500  # 2,500, and the stock counts in full
+    found = forecast_of("-1 C 100 @5 m3, -1 P 100 @5 m2", spot="100")
+    assert [amount for _, amount in found] == [-500, -2500]
+
+
+# ---------------------------------------------------------------- groups
+
+
+def test_what_hangs_together_has_one_key_and_shares_alone_claim_nothing():
+    rows = [
+        USD,
+        stock("100"),
+        option("call", "100", "1", id=11, spot="100"),
+        convertible("320"),
+        warrant("6", "85"),
+        stock("20", id=70, code="SPUN"),
+        option(
+            "call", "65", "1", id=12, spot="40", **{**ADJUSTED, "deliverable": ((STOCK, D(1), D(1)), (70, D(1), D(1)))}
+        ),
+        stock("5", id=71, code="OTHER"),
+        fund("500"),
+        option("call", "460", "1", id=13, spot="500", **INDEXED),
+        option("call", "46", "1", id=14, spot="50", margin_class="broad_index", underlying=902, index=INDEX),
+        InstrumentRow(80, "BOND", "bond", "USD", D(99), debt_class="municipal"),
+    ]
+    keys = option_strategies.group_keys(build.instruments(rows), terms())
+    found = dict(zip([row.code for row in rows], zip(keys.keys, keys.claims, strict=True), strict=True))
+    assert {found[code][0] for code in ("XYZ", "C100/11", "CONV", "WARR", "SPUN", "C65/12")} == {found["XYZ"][0]}
+    assert found["FUND"][0] == found["C460/13"][0] == found["C46/14"][0] != found["XYZ"][0]
+    assert [found[code][0] for code in ("USD", "BOND")] == [0, 0]
+    assert [bool(found[code][1]) for code in ("XYZ", "SPUN", "OTHER", "FUND")] == [False] * 4
+    assert [bool(found[code][1]) for code in ("C100/11", "CONV", "WARR", "C460/13")] == [True] * 4
+
+
+def test_equal_groups_are_measured_once_and_told_each_for_itself():
+    made, market = groups(legs("-1 C 100 @5, 100 S @100", spot="100"))
+    twice = type(made)(
+        **{
+            **vars(made),
+            "account": np.array([0, 1]),
+            "currency": np.repeat(made.currency, 2),
+            "offsets": np.array([0, 2, 4]),
+            **{name: np.tile(getattr(made, name), 2) for name in ("position", "instrument", "quantity", "to_group")},
+        }
+    )
+    figures = option_strategies.measure_groups(twice, market, "maintenance", terms())
+    assert figures.requirement.tolist() == [2500, 2500]
+    assert figures.told(0) == figures.told(1)
+
+
+# ---------------------------------------------------------------- terms
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"account": "portfolio"}, "account"),
+        ({"hedged_short_basis": "moon"}, "hedged_short_basis"),
+        ({"listed": {"shares": {"basic": "0.2", "minimum": "0.1"}}}, "listed"),
+        ({"listed": {"equity": {"basic": "-0.2", "minimum": "0.1"}}}, "negative"),
+        ({"long_option_rate": "1.5"}, "long_option_rate"),
+        ({"hedge_rate": 0.1}, "hedge_rate"),
+        ({"unknown": 1}, "unknown key"),
+    ],
+)
+def test_terms_refuse_what_they_do_not_know(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        terms(**change)
+
+
+# ---------------------------------------------------------------- what holds of any book
+
+
+@st.composite
+def books(draw, most=6):
+    spot = D(draw(st.integers(80, 120)))
+    held = []
+    for k in range(draw(st.integers(1, most))):
+        right, strike = draw(st.sampled_from(["call", "put"])), 5 * draw(st.integers(14, 26))
+        intrinsic = max(spot - strike if right == "call" else strike - spot, D(0))
+        price = intrinsic + D(draw(st.integers(1, 80))) / 10
+        quantity = D(draw(st.sampled_from([-3, -2, -1, 1, 2, 3])))
+        held.append(
+            (option(right, strike, price, id=1000 + k, spot=spot, months=draw(st.sampled_from([1, 2, 14]))), quantity)
+        )
+    shares = draw(st.sampled_from([0, 0, 100, 250, -100, -230]))
+    return [*held, *([(stock(spot), D(shares))] if shares else [])]
+
+
+def need(held):
+    requirement, _, equity = measured(held)
+    return requirement - equity
+
+
+def by_itself(leg):
+    """25 % of long stock and 30 % of short stock above 16.67; an option is a group of its own."""
+    row, quantity = leg
+    if row.kind == "option":
+        return need([leg])
+    return row.price * (quantity * D("0.25") if quantity > 0 else -quantity * D("0.30"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(books())
+def test_no_book_needs_more_than_its_parts_alone(held):
+    alone = sum((by_itself(leg) for leg in held), Decimal(0))
+    assert need(held) <= alone
+
+
+@settings(max_examples=40, deadline=None)
+@given(books(5), st.integers(14, 26), st.sampled_from(["call", "put"]), st.sampled_from([1, 2, 14]))
+def test_one_more_long_never_lowers_the_excess(held, strike, right, months):
+    spot = held[0][0].contract.spot
+    more = option(right, 5 * strike, "70", id=2000, spot=spot, months=months)
+    assert need([*held, (more, D(1))]) <= need(held)
+
+
+@settings(max_examples=40, deadline=None)
+@given(books(5), st.randoms(use_true_random=False))
+def test_the_order_of_legs_does_not_matter_and_lots_can_be_scaled(held, random):
+    shuffled = list(held)
+    random.shuffle(shuffled)
+    assert need(shuffled) == need(held)
+    assert need([(row, 2 * quantity) for row, quantity in held]) <= 2 * need(held)
+
+
+@settings(max_examples=40, deadline=None)
+@given(books())
+def test_the_initial_requirement_is_never_below_maintenance(held):
+    requirement, initial, _ = measured(held)
+    assert initial >= requirement
