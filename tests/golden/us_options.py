@@ -26,7 +26,7 @@ def evaluate(position: Position, params: Mapping[str, Any], convention: str) -> 
     """Initial, maintenance and net call, as the convention reads them."""
     if not any(leg.row.contract for leg in position.legs):
         return _stock(position)
-    groups, market, terms = _group(position, _terms(params, convention))
+    groups, market, terms = _group(position, params, _terms(params, convention))
     if "equity_initial_rate" in params:
         return us_lean.evaluate(groups, market, params, convention)
     if convention == "mpl_only":
@@ -68,14 +68,18 @@ def _terms(params: Mapping[str, Any], convention: str) -> option_strategies.Term
     return option_strategies.Terms.from_json(stated)
 
 
-def _group(position: Position, terms: option_strategies.Terms) -> tuple[Groups, Market, option_strategies.Terms]:
-    """All legs as the groups of one account."""
+def _group(
+    position: Position, params: Mapping[str, Any], terms: option_strategies.Terms
+) -> tuple[Groups, Market, option_strategies.Terms]:
+    """All legs as the groups of one account; stock in a cash account is paid in full."""
     market = Market(position.on)
+    stock = {**reg_t.RULE_BOOK, "initial_long_rate": "1.00"} if params.get("account") == "cash" else reg_t.RULE_BOOK
+    base = replace(REGIME, kinds=KINDS[:2], terms=reg_t.Terms.from_json(stock))
     columns, book = _book(position)
     held, local = tables.held_of(book, columns)
     part = PartRule(option_strategies.CODE, option_strategies.GROUP_MEASURES[0], terms, KINDS)
     with exactly():
-        units = tables.governed_units(held, market, replace(REGIME, kinds=KINDS[:2]))
+        units = tables.governed_units(held, market, base)
     groups = arrange(
         instruments=held,
         base=units,

@@ -13,6 +13,7 @@ CURRENCY = "USD"
 USD = InstrumentRow(1, CURRENCY, "cash", CURRENCY, minor_exponent=2)
 NEVER_STATED = date(2026, 1, 15)
 MONTH = 30
+YEARS_OF_A_SECURITY = 5  # of a convertible or warrant whose end is not stated
 WORTHLESS = Decimal("1e-20")  # the file's stand-in for a price of nothing lies below
 
 
@@ -168,6 +169,8 @@ def _expiry(leg: Mapping[str, Any], params: Mapping[str, Any], on: date) -> date
         return date.fromisoformat(leg["expiry_date"])
     if "expiry" in params:
         return date.fromisoformat(params["expiry"])
+    if leg["right"] is None and not leg.get("expiry_months"):
+        return on.replace(year=on.year + YEARS_OF_A_SECURITY)
     months = leg.get("expiry_months") or params.get("months_to_expiry") or 1
     years, month = divmod(on.month - 1 + int(months), 12)
     return on.replace(year=on.year + years, month=month + 1)
