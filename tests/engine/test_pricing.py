@@ -176,7 +176,7 @@ def test_american_values_are_within_0_005_per_cent_of_spot_of_a_long_tree():
 
 @pytest.mark.long
 def test_american_values_are_within_0_005_per_cent_of_spot_of_a_very_long_tree():
-    misses = american_misses(400, 4000, seed=2)
+    misses = american_misses(150, 2500, seed=2)
     assert math.sqrt(np.mean(misses**2)) <= 5e-5
     assert np.abs(misses).max() <= 1e-3
 
