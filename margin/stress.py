@@ -126,9 +126,6 @@ def _cells(grid: StressGrid) -> list[Cell]:
     for place, shock in enumerate(grid.price_shocks):
         if not -1 < shock <= 10:
             raise Wrong(f"price_shocks[{place}]", f"{shock} is not above -1 and at most 10")
-    for place, shock in enumerate(grid.volatility_shocks):
-        if abs(shock) > supposing.MOST_VOLATILITY:
-            raise Wrong(f"volatility_shocks[{place}]", f"{shock} is beyond {supposing.MOST_VOLATILITY}")
     # dict.fromkeys: a shock given twice, as -0 beside 0, is one column
     return [
         Cell(price, volatility)

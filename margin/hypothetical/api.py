@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import exceptions
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import Account
+from accounts.models import Account, Client
 from margin import policies, stress, whatif
 from margin.hypothetical import examples, forms
 from margin.hypothetical.document import BookDocument, Hypotheses, StressGrid
@@ -77,9 +77,7 @@ class ClientStress(ComputesAccounts):
     @documented(StressGrid, examples.STRESS_ANSWER, examples.GRID)
     def post(self, request: Request, code: str) -> Response:
         """All open accounts of a client under a grid of price and volatility shocks."""
-        accounts = list(Account.objects.filter(client__code=code).order_by("code"))
-        if not accounts:
-            raise exceptions.NotFound
+        accounts = get_object_or_404(Client, code=code).accounts.order_by("code")
         return told(lambda: stress.of_accounts(accounts, grid(request), at=timezone.now()))
 
 

@@ -41,7 +41,7 @@ class BookInstrument:
     margin_class: str = said("As an underlying", default="equity", of=MARGIN_CLASSES)
     index: str = said("Code of the full-size index that it follows or is a part of", default="", code=48)
     index_scale: Decimal = said("Size in full-size indexes: 0.1 for a tenth", default=ONE, positive=True)
-    dividend_rate: Decimal = said("Yield per year, continuous, as a fraction", default=Decimal(0))
+    dividend_rate: Decimal = said("Yield per year, continuous, as a fraction", default=Decimal(0), within=5)
     underlying: str = said("Code of what it is written on", default="", code=48)
     right: str = said("Of an option", default="", of=("", *Right.values))
     strike: Decimal | None = said("Of an option", default=None, positive=True)
@@ -83,7 +83,7 @@ class BookDocument:
     policies: Mapping[str, Any] = said("Terms by name (docs/policy.schema.json); sweep and clock may be left out")
     accounts: tuple[BookAccount, ...] = said("To be measured, each by itself", most=LARGEST)
     fx: tuple[tuple[str, ...], ...] = said("[base, quoted, units of quoted for one base]", default=())
-    risk_free: Mapping[str, Decimal] = said("Yearly rate by currency, continuous, as a fraction", default={})
+    risk_free: Mapping[str, Decimal] = said("Yearly rate by currency, continuous, as a fraction", default={}, within=5)
     explain: bool = said(f"Answer with every charge as well; at most {MOST_EXPLAINED} accounts", default=False)
 
 
@@ -117,7 +117,7 @@ class Hypotheses:
     prices: Mapping[str, Decimal] = said("By instrument code, as quoted", default={})
     price_shifts: Mapping[str, Decimal] = said("By instrument code, as a fraction: -0.10 is 10 % down", default={})
     volatility_shifts: Mapping[str, Decimal] = said(
-        "By the code of an option or of an underlying, in yearly volatility: 0.05 is 5 points up", default={}
+        "By the code of an option or of an underlying, in yearly volatility: 0.05 is 5 points up", default={}, within=5
     )
     policy: HypotheticalPolicy | None = said("Instead of the one in force", default=None)
     explain: bool = said("Answer with every charge as well", default=False)
@@ -136,6 +136,7 @@ class StressGrid:
         "Of every option's yearly volatility, in points: 0.10 is 10 points up",
         default=(Decimal("-0.10"), Decimal(0), Decimal("0.10")),
         most=11,
+        within=5,
     )
     bonds: bool = said("Whether bonds are shocked as well", default=False)
     kind: str = said("Of the whole house: which sweep's accounts", default="", of=("", "securities", "crypto"))

@@ -32,7 +32,8 @@ class Wrong(ValueError):
 
 
 def said(about: str, *, default: Any = MISSING, **limits: Any) -> Any:
-    """A field of a document. `of`: the choices; `day`, `positive`, `code`: true where it must be one; `most`: items."""
+    """A field of a document. Limits: `of` its choices, `day`, `positive`, `within`
+    so much of 0, `code` of so many characters, `most` items."""
     metadata = {"about": about, **limits}
     if isinstance(default, dict | list):
         return field(default_factory=lambda: default, metadata=metadata)
@@ -134,6 +135,8 @@ def _check_plain(value: Any, path: str, limits: Mapping[str, Any]) -> None:
         raise Wrong(path, f"{value!r} is not one of {', '.join(map(str, limits['of']))}")
     if limits.get("positive") and isinstance(value, Decimal | int) and value <= 0:
         raise Wrong(path, f"{value} is not more than 0")
+    if "within" in limits and abs(value) > limits["within"]:
+        raise Wrong(path, f"{value} is not from -{limits['within']} to {limits['within']}")
     if limits.get("day") and value:
         day(value, path)
 

@@ -10,7 +10,7 @@ float64 (`margin.engine.pricing`), rounded once. Pure.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from margin.engine.exact import ZERO
 WARRANT, ON_FUTURE = KINDS.index("warrant"), KINDS.index("future_option")
 MODELLED = (KINDS.index("option"), ON_FUTURE, WARRANT)
 LEAST = Decimal("1e-8")  # the finest step of a model's price; a warrant, unlike an option, is never worth nothing
+ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
 PARITY = Decimal("0.02")  # of spot: how far below its least value a price may lie and still be believed
 
 
@@ -97,7 +98,7 @@ def moved(
         if why:
             price[row], priced[row], reason[row] = ZERO, False, why
         else:
-            price[row] = max(least, price[row] + Decimal(change).quantize(LEAST))
+            price[row] = max(least, ROUNDING.add(price[row], Decimal(change).quantize(LEAST, context=ROUNDING)))
     return replace(instruments, price=price, priced=priced, unpriced_reason=reason, contract=contract)
 
 

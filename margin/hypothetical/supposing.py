@@ -22,8 +22,7 @@ from margin.snapshot import Snapshot
 from market.models import Instrument, Kind
 
 FOLLOWED = Context(prec=18, rounding=ROUND_HALF_EVEN)  # digits that count of a price that follows another
-MOST = Decimal(10) ** 20
-MOST_VOLATILITY = 5  # a shift of 500 points is a mistake
+MOST = Decimal(10) ** 20  # of prices and quantities, as their columns
 FOLLOWING = ("equity", "etf", "index", "future", "perpetual")
 
 
@@ -217,6 +216,8 @@ def _priceable(world: World, code: str, path: str) -> int:
 
 def _allowed(world: World, row: int, price: Decimal, path: str) -> Decimal:
     kind = world.listed(row).kind
+    if abs(price) >= MOST:
+        raise Wrong(path, "the price would have more than 20 digits before the point")
     if price < 0 and kind in (Kind.OPTION, Kind.FUTURE_OPTION):
         raise Wrong(path, "an option is not worth less than nothing")
     if price <= 0 and kind in build.ALWAYS_POSITIVE:
@@ -262,8 +263,6 @@ def _volatilities(world: World, supposed: Hypotheses) -> Array:
     own: dict[int, float] = {}
     for code, shift in supposed.volatility_shifts.items():
         row = world.row(code, f"volatility_shifts.{code}")
-        if abs(shift) > MOST_VOLATILITY:
-            raise Wrong(f"volatility_shifts.{code}", f"{shift} is not from -{MOST_VOLATILITY} to {MOST_VOLATILITY}")
         if instruments.contract[row] is not None:
             own[row] = float(shift)
             continue

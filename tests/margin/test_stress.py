@@ -200,7 +200,6 @@ def test_the_house_is_every_account_of_its_kind(xyz):
     [
         (grid(prices=("-1",)), "price_shocks[0]"),
         (grid(prices=("0", "11")), "price_shocks[1]"),
-        (grid(volatilities=("9",)), "volatility_shocks[0]"),
         (grid(prices=()), "price_shocks"),
     ],
 )
@@ -208,6 +207,11 @@ def test_a_shock_beyond_sense_is_refused(xyz, shocks, path):
     with pytest.raises(forms.Wrong) as refusal:
         of([world.long_account("1", "0", xyz)], shocks)
     assert refusal.value.path == path
+
+
+def test_a_shock_of_900_points_is_refused_when_it_is_read():
+    with pytest.raises(forms.Wrong, match=r"volatility_shocks\[1\]: 9 is not from -5 to 5"):
+        forms.read(StressGrid, {"volatility_shocks": ["0", "9"]})
 
 
 def test_an_account_without_a_policy_is_refused(xyz):
