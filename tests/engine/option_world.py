@@ -9,12 +9,13 @@ import numpy as np
 
 from margin.engine import build
 from margin.engine.build import InstrumentRow
-from margin.engine.columns import Contract, Market
+from margin.engine.columns import KINDS, Contract, Market, RegimeRule
 from margin.engine.exact import exactly
 from margin.engine.groups import arrange
 from margin.engine.methodologies import option_strategies, reg_t
 from margin.engine.methodologies.option_strategies.legs import months_later
 from margin.engine.methodologies.option_strategies.opening import openings
+from margin.engine.tables import governed_units
 from tests.engine.world import USD
 
 D = Decimal
@@ -72,8 +73,8 @@ def option(right, strike, price, *, id, spot, months=2, multiplier=100, expires_
     return InstrumentRow(id, code, "option", currency, price, multiplier=D(multiplier), contract=written)
 
 
-def groups(held, *, on=ON, of_terms=None, base=None):
-    """(Groups of one account, Market)."""
+def groups(held, *, on=ON, of_terms=None, base=None, kinds=KINDS):
+    """(Groups of one account, Market); the regime's own methodology governs `kinds`."""
     columns = build.instruments([USD, *(row for row, _ in held)])
     market = Market(on)
     rates = reg_t.Terms.from_json({**reg_t.RULE_BOOK, **(base or {})})
@@ -82,7 +83,7 @@ def groups(held, *, on=ON, of_terms=None, base=None):
     count = len(held)
     made = arrange(
         instruments=columns,
-        base=reg_t.units(columns, market, "house", rates),
+        base=governed_units(columns, market, RegimeRule("house", "reg_t", "house", rates, kinds)),
         keys=option_strategies.group_keys(columns, of_terms or terms()),
         account=np.zeros(count, np.int64),
         base_currency=np.zeros(1, np.int32),

@@ -415,9 +415,9 @@ def warrant(price, exercise_price, months=6):
 
 def test_a_warrant_covers_a_short_call_but_has_no_loan_value():
     call = option("call", "85", "3", id=11, spot="80")
-    assert measured([(warrant("6", "85"), D(100)), (call, D(-1))])[0] == 600
+    assert measured([(warrant("6", "85"), D(100)), (call, D(-1))]) == (600, 600, 0)
     dearer = measured([(warrant("6", "88"), D(100)), (call, D(-1))])
-    assert dearer[0] == 600 + 300  # exercising costs 3 a share more than the strike brings
+    assert dearer == (900, 900, 0)  # exercising costs 3 a share more than the strike brings
     found = opened([(warrant("6", "88"), D(100)), (call, D(-1))])
     assert (found.gross, found.net_call) == (900, 600)
     assert measured([(warrant("6", "85", months=1), D(100)), (call, D(-1))])[0] == 600 + 300 + 1600 - 500
@@ -467,6 +467,8 @@ def test_a_cash_account_secures_puts_by_the_whole_strike_and_calls_by_shares():
     found = opened(legs("-1 P 175", spot=None), **CASH)
     assert (found.gross, found.proceeds, found.net_call) == (17500, None, None)
     assert measured(legs("100 S @100, -1 C 110 @2", spot="100"), **CASH)[0] == 2500  # what the base asks of the stock
+    covered = opened(legs("100 S @100, -1 C 110 @2", spot="100"), **CASH)
+    assert (covered.gross, covered.net_call) == (10000, 9800)  # 12 CFR 220.8: paid in full
     refusal = measured(legs("-1 C 110 @2", spot="100"), **CASH)
     assert "cash account" in refusal
     assert "C110/1000" in refusal
@@ -523,6 +525,19 @@ def test_stock_in_another_currency_than_its_options_is_refused():
     held = legs("-1 C 100 @5", spot="100")
     foreign = InstrumentRow(STOCK, "XYZ", "equity", "CAD", D(100))
     assert "several currencies (CAD, USD)" in measured([*held, (foreign, D(100))])
+
+
+def test_a_warrant_that_the_base_does_not_count_counts_here_and_is_asked_in_full():
+    made, market = groups([(warrant("6", "85"), D(100))], kinds=("equity",))
+    figures = option_strategies.measure_groups(made, market, "maintenance", terms())
+    assert (figures.requirement[0], figures.equity[0]) == (600, 600)
+    assert [part.amount for part in figures.told(0).equity] == [600]
+
+
+def test_stock_that_the_regime_does_not_govern_is_refused():
+    made, market = groups(legs("-100 S @100, -1 P 90 @2", spot="100"), kinds=("bond",))
+    figures = option_strategies.measure_groups(made, market, "maintenance", terms())
+    assert figures.refused[0] == "XYZ: the regime's own methodology does not govern it; add its kind to the regime"
 
 
 def test_a_holding_that_the_base_refuses_is_refused_here_too():

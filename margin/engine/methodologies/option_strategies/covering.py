@@ -91,8 +91,10 @@ class Covered:
 
     @property
     def equity(self) -> Decimal:
-        return sum((way.equity * times for way, times in self.ways), ZERO) + sum(
-            (loan.counted for loan in self.loans), ZERO
+        return (
+            sum((way.equity * times for way, times in self.ways), ZERO)
+            + sum((loan.counted for loan in self.loans), ZERO)
+            + sum((stock.units * stock.holding.added for stock in self.held.stocks), ZERO)
         )
 
 
@@ -133,7 +135,7 @@ class Reader:
 
     def _holding_in(self, i: int, is_long: bool) -> Holding:
         if (i, is_long) not in self._holdings:
-            self._holdings[i, is_long] = read_holding(self.groups.instruments, i, self.groups.base, is_long)
+            self._holdings[i, is_long] = read_holding(self.groups.instruments, i, self.groups.base, is_long, self.terms)
         holding = self._holdings[i, is_long]
         if holding.missing:
             raise Refusal(holding.missing)

@@ -13,7 +13,8 @@ from margin.engine.exact import ZERO, round_quotient_up
 from margin.engine.methodologies.option_strategies.legs import INDEX_CLASSES, Series
 from margin.engine.methodologies.option_strategies.ways import Held, Way
 
-_DIGITS = 12  # of a quotient of amounts: rates and units are rounded up there, so that no relief is gained
+_RATE_DIGITS = 12  # of requirement ÷ value, rounded up
+_UNIT_DIGITS = 8  # of units for one contract, rounded down: whole shares are counted over all contracts
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,12 @@ class Bundle:
     counted: Decimal
     requirement: Decimal
     initial: Decimal
-    opening: Decimal
 
     def capped(self, cap: Decimal, amount: Decimal) -> Decimal:
         """The share of an amount that falls on the value up to the cap."""
         if self.value <= cap or not self.value:
             return amount
-        return round_quotient_up(amount, self.value, _DIGITS) * max(cap, ZERO)
+        return round_quotient_up(amount, self.value, _RATE_DIGITS) * max(cap, ZERO)
 
     def cut(self, cap: Decimal) -> Decimal:
         """What no longer counts as equity: all that is above the cap (12 CFR 220.12)."""
@@ -78,7 +78,7 @@ def _bundle(held: Held, used: tuple[tuple[int, Decimal], ...]) -> Bundle:
     def total(name: str) -> Decimal:
         return sum((units * getattr(held.stocks[s].holding, name) for s, units in used), ZERO)
 
-    return Bundle(used, total("value"), total("counted"), total("requirement"), total("initial"), total("opening"))
+    return Bundle(used, total("value"), total("counted"), total("requirement"), total("initial"))
 
 
 def _with_one(held: Held, k: int, bundle: Bundle, is_long: bool) -> Iterator[Way]:
@@ -116,7 +116,7 @@ def covered_call(held: Held, k: int, bundle: Bundle, rule: str, shortfall: Decim
         bundle.stocks,
         requirement,
         initial,
-        max(bundle.opening + shortfall, requirement),
+        max(bundle.initial + shortfall, requirement),
         inputs,
         equity=-bundle.cut(cap),
         cost=requirement + bundle.cut(cap) - bundle.requirement,
@@ -278,14 +278,14 @@ def _substitutes(held: Held, k: int) -> Iterator[Way]:
         if not holding.is_long:
             continue
         if holding.is_index_fund and _follows(series, holding.index) and series.underlying and holding.value:
-            units = round_quotient_up(series.underlying, holding.value, _DIGITS)
+            units = _units(series.underlying, holding.value)
             yield from _substituted(held, k, s, units, "call_covered_by_index_fund")
         contract = holding.contract
         if contract is None or contract.underlying != series.contract.underlying or contract.conversion <= 0:
             continue
         if holding.matures_on is not None and holding.matures_on < series.expires_on:
             continue
-        units = round_quotient_up(series.multiplier, contract.conversion, _DIGITS)
+        units = _units(series.multiplier, contract.conversion)
         if holding.is_warrant:
             shortfall = max(contract.exercise_price * series.multiplier - series.exercise, ZERO)
             yield from _substituted(held, k, s, units, "call_covered_by_warrant", shortfall)
@@ -299,6 +299,10 @@ def _follows(series: Series, index: int) -> bool:
     if not index or contract.margin_class == "vol_index":
         return False
     return contract.underlying == index or (contract.index == index and contract.margin_class in INDEX_CLASSES)
+
+
+def _units(wanted: Decimal, of_one: Decimal) -> Decimal:
+    return -round_quotient_up(-wanted, of_one, _UNIT_DIGITS)
 
 
 def _substituted(held: Held, k: int, s: int, units: Decimal, rule: str, shortfall: Decimal = ZERO) -> Iterator[Way]:

@@ -70,7 +70,8 @@ class Series:
 class Holding:
     """Stock, a fund, a convertible or a warrant: amounts per unit held on its side, long or short.
 
-    `counted` is what one unit adds to the equity of the regime; `requirement` and `initial` are on equity.
+    `counted` is what one unit adds to the equity of the regime, of which this part adds `added` because the base knows
+    no warrants. `requirement` and `initial` are on equity.
     """
 
     id: int
@@ -81,16 +82,12 @@ class Holding:
     is_long: bool
     value: Decimal
     counted: Decimal
+    added: Decimal
     requirement: Decimal
     initial: Decimal
     contract: Contract | None  # of a convertible or warrant
     matures_on: date | None
     missing: str
-
-    @property
-    def opening(self) -> Decimal:
-        """What one unit needs when it is bought or sold short: a warrant is paid in full."""
-        return self.value if self.is_warrant else self.initial
 
     @property
     def is_warrant(self) -> bool:
@@ -164,15 +161,18 @@ def _underlying_value(code: str, contract: Contract, multiplier: Decimal) -> tup
     return total, ""
 
 
-def read_holding(instruments: Instruments, i: int, base: Units, is_long: bool) -> Holding:
-    """The holding in row i, with what the regime's own methodology asks of it."""
+def read_holding(instruments: Instruments, i: int, base: Units, is_long: bool, terms: Terms) -> Holding:
+    """The holding in row i, with what the regime's own methodology asks of it; in a cash account it is paid in full."""
     lanes = {name: lane.long[i] if is_long else lane.short[i] for name, lane in base.lanes.items()}
     refused = str(base.refused.long[i] if is_long else base.refused.short[i])
-    kind, contract = int(instruments.kind[i]), instruments.contract[i]
-    code, counted = str(instruments.codes[i]), lanes.get(VALUE, ZERO)
+    code, kind, contract = str(instruments.codes[i]), int(instruments.kind[i]), instruments.contract[i]
+    value = instruments.price[i] * instruments.multiplier[i]
+    counted = lanes.get(VALUE, ZERO)
     if kind == WARRANT and not is_long:
         refused = f"{code}: there is no rule for a short warrant"
-    requirement = abs(counted) if kind == WARRANT else lanes.get(REQUIREMENT, ZERO)  # a warrant has no loan value
+    elif kind != WARRANT and value and not counted:
+        refused = f"{code}: the regime's own methodology does not govern it; add its kind to the regime"
+    requirement = value if kind == WARRANT else lanes.get(REQUIREMENT, ZERO)  # a warrant has no loan value
     return Holding(
         id=int(instruments.ids[i]),
         code=code,
@@ -180,13 +180,14 @@ def read_holding(instruments: Instruments, i: int, base: Units, is_long: bool) -
         index=int(instruments.index[i]),
         is_index_fund=kind == FUND and instruments.leverage[i] == 1 and instruments.margin_class[i] != "etn_broad",
         is_long=is_long,
-        value=instruments.price[i] * instruments.multiplier[i],
-        counted=counted if is_long else ZERO,
+        value=value,
+        counted=value if is_long else ZERO,
+        added=value - counted if kind == WARRANT else ZERO,
         requirement=requirement,
-        initial=requirement if kind == WARRANT else lanes.get(INITIAL, requirement),
+        initial=value if kind == WARRANT or terms.account == "cash" else lanes.get(INITIAL, requirement),
         contract=contract,
         matures_on=instruments.matures_on[i] if kind != WARRANT else contract and contract.expires_on,
-        missing=refused or str(instruments.unpriced_reason[i]),
+        missing=str(instruments.unpriced_reason[i]) or refused,
     )
 
 

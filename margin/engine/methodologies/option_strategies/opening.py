@@ -87,7 +87,7 @@ def _needed(found: Covered) -> Decimal:
     total += sum((spread.loss for spread in found.spreads), ZERO)
     total -= sum((loan.counted - loan.requirement for loan in found.loans), ZERO)
     for stock, units in found.idle_stock:
-        total += units * stock.holding.opening
+        total += units * stock.holding.initial
     return total
 
 

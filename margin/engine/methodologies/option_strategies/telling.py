@@ -174,8 +174,7 @@ def _idle(stock: Stock, units: Decimal, base: Units, instruments: Instruments, i
     holding = stock.holding
     legs = ((stock.place, units if holding.is_long else -units),)
     if holding.kind == WARRANT:
-        if holding.requirement:
-            yield GroupCharge("warrant", "no_loan_value", units * holding.requirement, legs, {}, _WARRANT)
+        yield GroupCharge("warrant", "no_loan_value", units * holding.requirement, legs, {}, _WARRANT)
         return
     for charge in base.charges:
         amount = (charge.amount.long if holding.is_long else charge.amount.short)[i]
@@ -188,6 +187,9 @@ def _idle(stock: Stock, units: Decimal, base: Units, instruments: Instruments, i
 def _equity(found: Covered) -> Iterator[EquityPart]:
     for loan in found.loans:
         yield EquityPart("long_option", found.held.options[loan.option].place, loan.counted)
+    for stock in found.held.stocks:
+        if stock.holding.added:
+            yield EquityPart("warrant", stock.place, stock.units * stock.holding.added)
     for way, times in found.ways:
         if way.equity:
             at = found.held.stocks[way.stocks[0][0]] if way.stocks else found.held.options[way.options[0][0]]
