@@ -8,14 +8,15 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import InternalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import positions
 from accounts.models import Fill
-from margin import assessments, policies, replay, snapshot, sweep, whatif
+from margin import assessments, policies, replay, snapshot, stress, sweep, whatif
 from margin.engine import pricing
 from margin.hypothetical import supposing
-from margin.hypothetical.document import Hypotheses
+from margin.hypothetical.document import Hypotheses, StressGrid
 from margin.models import Assessment, Measure
 from market.models import FxRate, Rate
 from tests.margin import rows, world
@@ -320,3 +321,23 @@ def test_the_command_says_what_is_wrong_in_one_line(account, tmp_path):
     for arguments in ((), ("--export",), (str(tmp_path / "none.json"),), ("--account", "NOBODY")):
         with pytest.raises(CommandError):
             run(*arguments)
+
+
+def test_an_account_is_read_in_a_read_only_transaction(committed_db):
+    rows.policy("us_margin", world.securities())
+    xyz = rows.equity("XYZ")
+    quote(xyz, "50", MONDAY)
+    account = world.long_account("100", "2600", xyz)
+    grid = StressGrid((Decimal("0.1"),), (Decimal(0),))
+    for deed in (
+        lambda: supposed(account, prices={"XYZ": "40"}),
+        lambda: whatif.export(account, at=MONDAY),
+        lambda: stress.of_accounts([account], grid, at=MONDAY),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            deed()
+        asked = [query["sql"] for query in queries]
+        opened = next(place for place, sql in enumerate(asked) if "READ ONLY" in sql)
+        positions_read = [place for place, sql in enumerate(asked) if "accounts_" in sql]
+        assert min(positions_read) > opened
+        assert not [sql for sql in asked if sql.split()[0] in ("INSERT", "UPDATE", "DELETE")]
