@@ -331,6 +331,16 @@ def test_shares_beyond_what_a_contract_delivers_are_charged_and_told_as_stock():
     assert measured(legs("99.5 S @100, -1 C 110 @2", spot="100"))[0] == D("2487.5") + 1200
 
 
+def test_the_worked_table_of_the_documentation_comes_out():
+    """Collar 900 + 1,000, pair 1,800 + 200, 50 shares 1,250; covered, naked and spread would be 5,450."""
+    held = legs("150 S @100, -2 C 110 @2, -1 P 95 @3, 1 P 90 @1.5", spot="100")
+    assert sorted((c.code, c.amount) for c in charges(held)) == [
+        ("collar", 1900),
+        ("finra_4210_c", 1250),
+        ("short_put_and_call", 2000),
+    ]
+
+
 # ---------------------------------------------------------------- what stands for the stock
 
 
