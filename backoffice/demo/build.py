@@ -12,7 +12,7 @@ from django.db import transaction
 
 from accounts import positions
 from accounts.models import Client
-from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
+from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN, US_PORTFOLIO
 from backoffice.roles import ROLES
 from margin import policies
 from margin.actors import person
@@ -82,7 +82,7 @@ def _quotes(at: datetime) -> None:
 
 
 def _rates(at: datetime) -> None:
-    """Euro reference rates of the European Central Bank (real, its source named), and made-up lending rates."""
+    """Euro reference rates of the European Central Bank (real, its source named), and made-up yearly rates."""
     listed = [
         fx.Incoming(row["base"], row["quoted"], Decimal(row["value"]), _fixing(row["on"]), "ECB")
         for row in _rows("fx.csv")
@@ -90,11 +90,16 @@ def _rates(at: datetime) -> None:
     last = listed[-1]
     listed.append(fx.Incoming(last.base, last.quoted, last.value, at, f"{SOURCE}-ECB"))
     fx.record(listed, at=at)
-    lending = [
-        rates.Incoming(rates.Subject("lending", currency=currency), Decimal(value), at - OPENED, SOURCE)
-        for currency, value in (("USD", "0.0725"), ("EUR", "0.0480"))
+    yearly = [
+        rates.Incoming(rates.Subject(kind, currency=currency), Decimal(value), at - OPENED, SOURCE)
+        for kind, currency, value in (
+            ("lending", "USD", "0.0725"),
+            ("lending", "EUR", "0.0480"),
+            ("risk_free", "USD", "0.0400"),
+            ("risk_free", "EUR", "0.0200"),
+        )
     ]
-    rates.record(lending, at=at)
+    rates.record(yearly, at=at)
 
 
 def _fixing(on: str) -> datetime:
@@ -105,7 +110,7 @@ def _fixing(on: str) -> datetime:
 def _policies(at: datetime) -> None:
     maker, checker = (person(User.objects.get(username=name)) for name in ("risk", "risk2"))
     since = at - OPENED
-    for code, terms in (("us_margin", US_MARGIN), ("crypto_loan", CRYPTO_LOAN)):
+    for code, terms in (("us_margin", US_MARGIN), ("us_portfolio", US_PORTFOLIO), ("crypto_loan", CRYPTO_LOAN)):
         version = policies.publish(code, terms=terms, effective_at=since, at=since, actor=maker, note="demonstration")
         policies.approve(version, at=since, actor=checker)
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from backoffice import invariants
 from backoffice.demo import build
 from margin import history, sweep
-from margin.models import Assessment, MarginCall, Warning
+from margin.models import Assessment, MarginCall, Measure, Warning
 from market import clock
 
 
@@ -31,15 +31,29 @@ def test_each_client_has_the_story_that_was_written_for_it(house):
     assert MarginCall.objects.get(account__code="L2002").amount_called == 281_200
     # Kauri: 1,075,000 ÷ 1,320,000 = 81.4 %: beyond the liquidation rung
     assert MarginCall.objects.get(account__code="L2003").amount_called == 1_075_000 - 792_000
-    assert not {code for code, _ in calls} & {"A1002", "A1005", "A1008", "L2001"}
+    assert not {code for code, _ in calls} & {"A1002", "A1005", "A1008", "A1011", "L2001"}
 
 
-def test_birch_is_warned_and_hazel_is_unpriced_with_the_reason(house):
+def test_hazel_writes_options_and_is_warned_by_the_strategy_rules(house):
+    # 90,000 − 32,000 = 58,000. Shares 30 %: 27,000, five calls covered; puts 10 × 100 × (9.18 + 36 − 15) = 30,180.
+    house_measure = Measure.objects.get(assessment__account__code="A1008", regime="house")
+    assert (house_measure.equity, house_measure.requirement) == (58_000, 57_180)
+    assert Warning.objects.filter(account__code="A1008", regime="house").exists()
+
+
+def test_maple_is_measured_by_portfolio_margin(house):
+    # 6,000 × 180 + 30 × 918 − 60 × 462 − 970,000 = 109,820 of net liquidating value; 15 % of the shares would be 162,000
+    measure = Measure.objects.get(assessment__account__code="A1013", regime="portfolio")
+    assert measure.equity == 109_820
+    assert 70_000 < measure.requirement < 162_000
+
+
+def test_birch_is_warned_and_hazels_note_is_unpriced_with_the_reason(house):
     # Birch: 549,000 − 366,000 = 183,000 against 164,700 × 1.10 = 181,170: just clear; watch below 205,875
     assert Assessment.objects.filter(account__code="A1002", status="priced").exists()
     assert not Warning.objects.filter(account__code="A1002").exists()
-    (reason,) = Assessment.objects.get(account__code="A1008").reasons
-    assert "ALFA-C200" in reason
+    (reason,) = Assessment.objects.get(account__code="A1011").reasons
+    assert reason == "no rule for otc NOTE7"
 
 
 def test_everything_is_in_order_afterwards(house):
