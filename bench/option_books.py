@@ -1,7 +1,7 @@
 """Random books of options on one underlying, with the pieces that strategy-based margin knows (Cboe Rule 10.3).
 
-A book mixes single legs with what clients trade: verticals, condors, boxes, calendars, straddles, backspreads, stock and
-what is written against it. Prices are rough — intrinsic value and some time value, in cents — because a cover is chosen
+A book mixes single legs with what clients trade: verticals, condors, boxes, calendars, straddles, ratios, stock and
+what is written against it. Prices are rough (intrinsic value and some time value, in cents), because a cover is chosen
 by its cost whatever the prices are.
 """
 

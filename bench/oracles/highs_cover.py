@@ -1,7 +1,7 @@
 """The cheapest cover by SciPy's HiGHS, written from the text of the rule and sharing nothing with the engine's solver.
 
-Every variable of the rule is one of the program: how many of each piece, how many contracts of each leg in the set of each
-family, and the maximum potential loss of each set — at every strike of the book and at zero.
+Every variable of the rule is one of the program: how many of each piece, how many contracts of each leg in the set of
+each family, and the maximum potential loss of each set — at every strike of the book and at zero.
 """
 
 from decimal import Decimal

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, Inexact
+from functools import lru_cache
 from math import gcd, inf
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -154,18 +155,22 @@ def _decimals(problem: Problem) -> int:
     return max(scaled(amount)[1] for amount in (*amounts, *problem.stocks))
 
 
+@lru_cache(1 << 16)
+def _whole(amount: Decimal, decimals: int) -> int:
+    """amount × 10^decimals, exactly: strikes, sizes and prices come again and again. Raises Inexact."""
+    return int((amount * 10**decimals).to_integral_exact())
+
+
 def _form(problem: Problem, decimals: int) -> tuple[_Form, list[int], list[int]]:
     """As `_canonical`, at a scale of so many decimals. Raises Inexact if an amount has more."""
-    scale = 10**decimals
-    by = Decimal(scale)
     rows = [
         (
             _RIGHTS[leg.right],
             leg.expires_on.toordinal(),
-            int((leg.strike * by).to_integral_exact()),
-            int((leg.size * by).to_integral_exact()),
+            _whole(leg.strike, decimals),
+            _whole(leg.size, decimals),
             leg.contracts,
-            int((leg.spread_cost * by).to_integral_exact()),
+            _whole(leg.spread_cost, decimals),
             leg.families,
         )
         for leg in problem.legs
@@ -177,14 +182,14 @@ def _form(problem: Problem, decimals: int) -> tuple[_Form, list[int], list[int]]
     parts = [
         (
             tuple(sorted([(place[leg], contracts) for leg, contracts in piece.legs])),
-            tuple([(stock, int((units * by).to_integral_exact())) for stock, units in piece.stocks]),
-            int((piece.cost * by).to_integral_exact()),
+            tuple([(stock, _whole(units, decimals)) for stock, units in piece.stocks]),
+            _whole(piece.cost, decimals),
         )
         for piece in problem.pieces
     ]
     pieces = sorted(range(len(parts)), key=parts.__getitem__)
-    stocks = tuple([int((units * by).to_integral_exact()) for units in problem.stocks])
-    return _Form(scale, tuple([rows[k] for k in legs]), stocks, tuple([parts[k] for k in pieces])), legs, pieces
+    stocks = tuple([_whole(units, decimals) for units in problem.stocks])
+    return _Form(10**decimals, tuple([rows[k] for k in legs]), stocks, tuple([parts[k] for k in pieces])), legs, pieces
 
 
 def _solve(form: _Form) -> _Counts:
@@ -228,26 +233,27 @@ def _refuse(form: _Form, programs: ModuleType, status: int, naked: list[int], re
 
 
 def _arrays(form: _Form, members: list[tuple[int, int]], step: int) -> tuple[Any, ...]:
-    """What the kernel takes: every amount a whole number of steps, sizes and units by their common divisor."""
+    """What the kernel takes: every amount a whole number of steps, sizes by their common divisor."""
     scale = form.scale
     size = gcd(*[row[3] for row in form.legs]) or 1
-    legs = [
-        (row[4], row[0], row[1], row[2] * size // step, row[3] // size, row[5] * scale // step) for row in form.legs
-    ]
     families = {family: number for number, family in enumerate(sorted({family for _, family in members}))}
-    units = [
-        gcd(*[held for _, stocks, _ in form.pieces for of, held in stocks if of == k]) or 1
-        for k in range(len(form.stocks))
-    ]
-    uses = [(k, leg, contracts) for k, (used, _, _) in enumerate(form.pieces) for leg, contracts in used]
-    holds = [(k, stock, held // units[stock]) for k, (_, stocks, _) in enumerate(form.pieces) for stock, held in stocks]
+    legs: list[int] = []
+    for right, expiry, strike, each, contracts, spread_cost, _ in form.legs:
+        legs += contracts, right, expiry, strike * size // step, each // size, spread_cost * scale // step
+    uses: list[int] = []
+    holds: list[int] = []
+    for k, (used, stocks, _) in enumerate(form.pieces):
+        for leg, contracts in used:
+            uses += k, leg, contracts
+        for stock, held in stocks:
+            holds += k, stock, held
     return (
         np.array(legs, np.float64).reshape(-1, 6),
-        np.array([(leg, families[family]) for leg, family in members], np.int64).reshape(-1, 2),
+        np.array([part for leg, family in members for part in (leg, families[family])], np.int64).reshape(-1, 2),
         np.array([cost * scale // step for _, _, cost in form.pieces], np.float64),
         np.array(uses, np.float64).reshape(-1, 3),
         np.array(holds, np.float64).reshape(-1, 3),
-        np.array([held // unit for held, unit in zip(form.stocks, units, strict=True)], np.float64),
+        np.array(form.stocks, np.float64),
     )
 
 
@@ -310,19 +316,21 @@ def _check(form: _Form, pieces: list[int], sets: list[_Set], cost: float) -> Non
 
 
 def _is_lawful(form: _Form, spread: _Set) -> bool:
-    """Conditions D and E, by right: as much long as short, and as much long expiring on or after every date."""
-    for right in (_CALL, _PUT):
-        legs = sorted(
-            [(-form.legs[k][1], form.legs[k][4] < 0, k, count) for k, count in spread.legs if form.legs[k][0] == right]
-        )
-        spare = 0  # longs over shorts, from the last expiry down; on one date the longs come first
-        for _, short, leg, count in legs:
-            spare += -count * form.legs[leg][3] if short else count * form.legs[leg][3]
-            if spare < 0 or count < 0:
+    """Conditions D and E, by right: as much long as short, and as much long expiring on or after every date.
+
+    Legs are in the order of the form, by right and expiry; so the sums run from the last one back.
+    """
+    spare, at = 0, (-1, 0)  # longs over shorts so far, and the right and expiry of the leg before
+    for leg, count in reversed(spread.legs):
+        right, expiry, _, size, contracts, _, _ = form.legs[leg]
+        if (right, expiry) != at:
+            if spare < 0 or (spare and right != at[0]):
                 return False
-        if spare:
+            at = right, expiry
+        spare += count * size if contracts > 0 else -count * size
+        if count < 0:
             return False
-    return True
+    return spare == 0
 
 
 def _cover(problem: Problem, legs: list[int], pieces: list[int], counts: _Counts) -> Cover:

@@ -88,22 +88,41 @@ def _count_rows(table, legs, naked, available, uses, holds, members, column, joi
     count = legs.shape[0]
     for leg in range(count):
         table[HEAD + leg, last] = abs(legs[leg, CONTRACTS])
-    for stock in range(available.size):
-        table[HEAD + count + stock, last] = available[stock]
     for u in range(uses.shape[0]):
         if column[np.int64(uses[u, 0])] >= 0:
             table[HEAD + np.int64(uses[u, 1]), column[np.int64(uses[u, 0])]] += uses[u, 2]
     for k in range(members.shape[0]):
         if joined[k] >= 0:
             table[HEAD + members[k, 0], joined[k]] = 1.0
-    for h in range(holds.shape[0]):
-        if column[np.int64(holds[h, 0])] >= 0:
-            table[HEAD + count + np.int64(holds[h, 1]), column[np.int64(holds[h, 0])]] += holds[h, 2]
     for leg in range(count):
         if legs[leg, CONTRACTS] < 0 and naked[leg] < 0:
             for j in range(last + 1):
                 table[0, j] -= table[HEAD + leg, j]
+    for h in range(holds.shape[0]):
+        if column[np.int64(holds[h, 0])] >= 0:
+            table[HEAD + count + np.int64(holds[h, 1]), column[np.int64(holds[h, 0])]] += holds[h, 2]
     return HEAD + count + available.size
+
+
+@njit(nogil=True)
+def _hold_rows(table, first, available, most, is_whole):
+    """What there is of each holding, in its largest use; no more than all columns together could use."""
+    last = table.shape[1] - 1
+    for stock in range(available.size):
+        row = first + stock
+        largest, total, is_even = 0.0, 0.0, True
+        for j in range(last):
+            is_even &= table[row, j] == 0.0 or largest == 0.0 or table[row, j] == largest
+            largest = max(largest, table[row, j])
+            total += table[row, j]
+        if largest == 0.0:
+            continue
+        for j in range(last):
+            table[row, j] /= largest
+        table[row, last] = min(available[stock], total * most) / largest
+        if is_even:
+            table[row, last] = np.floor(table[row, last])
+        is_whole[last + row - HEAD] = is_even
 
 
 @njit(nogil=True)
@@ -240,6 +259,7 @@ def lay_out(legs, members, costs, uses, holds, available):
     is_whole = np.zeros(width + table.shape[0], np.bool_)
     is_whole[:whole] = True
     is_whole[width : width + height - HEAD] = True
+    _hold_rows(table, HEAD + legs.shape[0], available, most, is_whole)
     height = _loss_rows(table, height, legs, members, joined, potential, unit)
     _price(table, legs, members, saves, alone, piece_column, joined, potential, unit)
     gap = max(0.5 * unit, 1e-10 * most)  # half a step, or what floats can tell apart

@@ -272,19 +272,28 @@ def _settle(program, table, height, labels, whole, values):
 
 
 @njit(nogil=True)
+def _grown(tables, rows, depths, height):
+    """The tables and labels with room for so many, of such a height."""
+    room = np.empty((max(depths, tables.shape[0]), max(height, tables.shape[1]), tables.shape[2]))
+    labels = np.empty((room.shape[0], room.shape[1]), np.int64)
+    room[: tables.shape[0], : tables.shape[1]] = tables
+    labels[: tables.shape[0], : tables.shape[1]] = rows
+    return room, labels
+
+
+@njit(nogil=True)
 def _search(program, whole, table, labels, columns, known, gap, tolerance, infeasible, nodes, pivots):
     """Branch and bound, depth first, from the simplex optimum of the program. Returns as `minimise`."""
-    height, width = table.shape
-    tall = height + 2 * width + _CUTS
-    depths = max(min(_CELLS // ((tall + _DEPTHS) * width), _DEPTHS), 2)
-    tables = np.empty((depths, tall + depths, width))
-    rows = np.empty((depths, tall + depths), np.int64)
-    zeros = np.empty((depths, width - 1), np.int64)
-    heights, left = np.zeros(depths, np.int64), np.zeros(depths, np.int64)
-    at, up = np.zeros(depths, np.int64), np.zeros(depths, np.bool_)  # the row a depth branches on, and which way next
+    tables, rows = _grown(
+        table.reshape((1, table.shape[0], table.shape[1])), labels.reshape((1, labels.size)), 8, table.shape[0] + 32
+    )
+    zeros = np.empty((_DEPTHS, columns.size), np.int64)
+    heights, left = np.zeros(_DEPTHS, np.int64), np.zeros(_DEPTHS, np.int64)
+    at, up = np.zeros(_DEPTHS, np.int64), np.zeros(_DEPTHS, np.bool_)  # the row to branch on, and which way next
     best, trial = np.zeros(whole.size), np.zeros(whole.size)
-    _settle(program, program, HEAD, labels, whole, best)  # the start: nothing but slack
-    tables[0, :height], rows[0, :height], zeros[0], heights[0] = table, labels, columns, height
+    if known < np.inf:
+        _settle(program, program, HEAD, labels, whole, best)  # the start: nothing but slack
+    zeros[0], heights[0] = columns, table.shape[0]
     cost, looked, depth, is_new = known, 0, 0, True
     while depth >= 0:
         if is_new:
@@ -314,10 +323,12 @@ def _search(program, whole, table, labels, columns, known, gap, tolerance, infea
                 return status, best, cost, looked
         elif left[depth] == 0:
             depth -= 1
-        elif looked >= nodes or depth + 1 >= depths or heights[depth] >= tall:
+        elif looked >= nodes or depth + 2 >= _DEPTHS or tables.size > _CELLS:
             return TOO_LARGE, best, cost, looked
         else:
             high = heights[depth]
+            if depth + 1 == tables.shape[0] or high + 1 + _CUTS > tables.shape[1]:
+                tables, rows = _grown(tables, rows, 2 * (depth + 1), high + 4 * _CUTS)
             tables[depth + 1, :high] = tables[depth, :high]
             rows[depth + 1, :high] = rows[depth, :high]
             zeros[depth + 1] = zeros[depth]
