@@ -252,6 +252,10 @@ def lay_out(legs, members, costs, uses, holds, available):
             largest = max(largest, abs(alone[leg]))
     for piece in range(costs.size):
         largest = max(largest, abs(saves[piece]))
+    ample = most  # how often a piece can be used: one without legs as often as there is stock for it
+    for h in range(holds.shape[0]):
+        if not (uses[:, 0] == holds[h, 0]).any():
+            ample = max(ample, available[np.int64(holds[h, 1])] / holds[h, 2])
     unit = 2.0 ** -np.ceil(np.log2(largest))
     table = np.zeros((HEAD + legs.shape[0] + available.size + 2 * members.shape[0], width + 1))
     height = _count_rows(table, legs, naked, available, uses, holds, members, piece_column, joined)
@@ -259,7 +263,7 @@ def lay_out(legs, members, costs, uses, holds, available):
     is_whole = np.zeros(width + table.shape[0], np.bool_)
     is_whole[:whole] = True
     is_whole[width : width + height - HEAD] = True
-    _hold_rows(table, HEAD + legs.shape[0], available, most, is_whole)
+    _hold_rows(table, HEAD + legs.shape[0], available, ample, is_whole)
     height = _loss_rows(table, height, legs, members, joined, potential, unit)
     _price(table, legs, members, saves, alone, piece_column, joined, potential, unit)
     gap = max(0.5 * unit, 1e-10 * most)  # half a step, or what floats can tell apart
