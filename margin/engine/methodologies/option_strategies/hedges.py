@@ -40,6 +40,8 @@ class Bundle:
 
 def ways(held: Held) -> Iterator[Way]:
     """Every lawful use of the group's stock with its options."""
+    if not held.stocks:
+        return
     for k, option in enumerate(held.options):
         for is_long in (True, False):
             bundle = _delivered(held, option.series, is_long)
@@ -187,14 +189,11 @@ def _with_two(held: Held, k: int, bundle: Bundle, is_long: bool) -> Iterator[Way
 
 
 def _match(bought: Series, sold: Series) -> bool:
-    one, other = bought.contract, sold.contract
     return (
         sold.has_relief
         and bought.expires_on == sold.expires_on
-        and one.underlying == other.underlying
+        and bought.delivered == sold.delivered
         and bought.multiplier == sold.multiplier
-        and (one.is_adjusted, one.deliverable, one.deliverable_cash)
-        == (other.is_adjusted, other.deliverable, other.deliverable_cash)
     )
 
 

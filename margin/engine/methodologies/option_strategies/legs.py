@@ -44,6 +44,15 @@ class Series:
         return self.contract.right == "call"
 
     @property
+    def delivered(self) -> tuple[object, ...]:
+        """What exercise moves: options that agree in it are on the same thing. An adjusted one agrees with its like."""
+        contract = self.contract
+        if not contract.is_adjusted:
+            return (contract.underlying,)
+        units = tuple((instrument, units) for instrument, units, _ in contract.deliverable)
+        return contract.underlying, units, contract.deliverable_cash, self.multiplier
+
+    @property
     def has_relief(self) -> bool:
         """American, and listed or guaranteed by the carrying broker: rows (A) of the table of stock with options."""
         return self.contract.style == "american" and self.is_assured

@@ -65,7 +65,6 @@ def stated(series: Series) -> dict[str, Any]:
         "out_of_the_money": series.out_of_the_money,
         "basic_rate": series.rates.basic * series.contract.leverage,
         "minimum_rate": series.rates.minimum * series.contract.leverage,
-        "leverage": series.contract.leverage,
     }
 
 
@@ -73,8 +72,7 @@ def _pair(held: Held, put: Way, call: Way) -> Iterator[Way]:
     """On the same underlying, in the contract numbers at which both sides are equally large."""
     (p, _), (c, _) = put.options[0], call.options[0]
     one, other = held.options[p].series, held.options[c].series
-    same = one.contract.underlying == other.contract.underlying
-    if not same or one.contract.is_adjusted != other.contract.is_adjusted:
+    if one.delivered != other.delivered:
         return
     puts, calls = _equal_sizes(one.size, other.size)
     if puts > -held.options[p].contracts or calls > -held.options[c].contracts:

@@ -78,12 +78,9 @@ def _is_last_days(held: Held, series: Series) -> bool:
 def axis(series: Series) -> tuple[Hashable, ...]:
     """What two options must share to lie on one price axis: the index family, the underlying, or the deliverable."""
     contract = series.contract
-    if contract.is_adjusted:
-        delivered = tuple((instrument, units) for instrument, units, _ in contract.deliverable)
-        return "adjusted", delivered, contract.deliverable_cash, series.multiplier
-    if contract.margin_class in INDEX_CLASSES:
+    if contract.margin_class in INDEX_CLASSES and not contract.is_adjusted:
         return "index", contract.index or contract.underlying
-    return "underlying", contract.underlying
+    return "delivered", *series.delivered
 
 
 def moment(held: Held, series: Series) -> date:

@@ -1,6 +1,6 @@
 """How a cover is told: one charge per way, per spread, per long with loan value and per stock left alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ _STOCK = "FINRA Rule 4210(f)(2); Cboe Rule 10.3; Cboe Margin Manual, stock with 
 _SPREAD = "FINRA Rule 4210(f)(2), Regulatory Notice 12-44; SR-CBOE-2012-043; Cboe Margin Manual pages 36 to 57"
 _CASH = "12 CFR 220.8; Cboe Rule 10.3"
 
-_NAKED = "{listed} uncovered, per contract: option value {option_value} + "
+_NAKED = "{listed} uncovered: option value {option_value} + "
 _COVERED = (
     "{listed}: the call is covered; the stock, worth {stock_value}, counts for {counted_value} against the strike"
 )
@@ -47,7 +47,7 @@ SENTENCES: dict[tuple[str, str], Sentence] = {
         "{listed}: the call asks more ({call_requirement}, the put {put_requirement}) + the put's value {other_value}",
         _PAIR,
     ),
-    ("cash_secured_put", "strike"): Sentence("{listed}: the whole strike {exercise_value} per contract", _CASH),
+    ("cash_secured_put", "strike"): Sentence("{listed}: the whole strike {exercise_value}", _CASH),
     **{
         (rule, branch): Sentence(_COVERED, _STOCK + pages)
         for rule, pages in (
@@ -132,9 +132,14 @@ def _way(found: Covered, way: Way, times: int) -> GroupCharge:
         branch=way.branch,
         amount=way.requirement * times,
         legs=_legs(found, way, times),
-        inputs={**way.inputs, "name": way.rule.replace("_", " "), "times": times},
+        inputs={**_for_all(way.inputs, times), "name": way.rule.replace("_", " "), "times": times},
         sentence=SENTENCES[way.rule, way.branch],
     )
+
+
+def _for_all(inputs: Mapping[str, Any], times: int) -> dict[str, Any]:
+    """A way states its amounts for one time; rates are the same for all."""
+    return {name: value if name.endswith("rate") else value * times for name, value in inputs.items()}
 
 
 def _legs(found: Covered, way: Way, times: int) -> tuple[tuple[int, Decimal], ...]:
