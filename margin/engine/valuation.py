@@ -149,6 +149,10 @@ def _implied(
     for i in np.flatnonzero(implied.reason == pricing.ABOVE):
         reason[i] = f"{codes[i]}: price {price[i]:.6g} is {pricing.ABOVE}"
         volatility[i] = 0.0
+    value = pricing.by_style(is_american, spot, strike, years, rate, dividend, volatility, is_call)
+    for i in np.flatnonzero((reason == "") & ~np.isfinite(value)):
+        reason[i] = f"{codes[i]}: no model value at a rate of {rate[i]:g} and {years[i]:.2f} years to expiry"
+        volatility[i] = 0.0
     return volatility, reason
 
 

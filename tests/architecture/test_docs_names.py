@@ -63,6 +63,9 @@ def fault(name: str) -> str:
     bare = bare.removeprefix(".venv/bin/python ")
     if bare.startswith("manage.py "):
         return command_fault(bare)
+    if bare.startswith("python -m "):
+        module = ROOT / bare.split()[2].replace(".", "/")
+        return "" if module.with_suffix(".py").exists() or (module / "__main__.py").exists() else "no such module"
     if re.match(r"(bin/|\.ci/)\w", bare):
         return script_fault(bare)
     if bare.startswith("/"):

@@ -384,6 +384,15 @@ def test_without_a_risk_free_rate_options_are_unpriced_and_stock_is_not():
     ]
 
 
+@pytest.mark.parametrize(("rate", "expires_on"), [("-400", EXPIRY), ("400", EXPIRY), ("0.05", date(9999, 1, 1))])
+@pytest.mark.parametrize("style", ["american", "european"])
+def test_where_the_model_has_no_value_the_account_is_refused_and_never_given_a_number(rate, expires_on, style):
+    call = option(101, "call", "100", "1.68", contract={"expires_on": expires_on, "style": style})
+    found = measured([[(call, 1)]], market=Market(ON, {}, {"USD": D(rate)}))
+    assert found.refused[0].startswith("O101: ")
+    assert found.requirement[0] == 0
+
+
 def test_a_class_without_a_range_is_refused():
     ranges = {"equity": {"down": "0.15", "up": "0.15"}}
     assert list(measured([[(FUND_C, 1)]], terms(ranges=ranges)).refused) == ["C: no range for broad_index"]
