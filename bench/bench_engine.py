@@ -28,13 +28,14 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=1_000_000)
     parser.add_argument("--instruments", type=int, default=222_500)
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-database", action="store_true")
     chosen = parser.parse_args()
     house = build(accounts=chosen.accounts, instruments=chosen.instruments, seed=chosen.seed)
     print(f"{house.accounts:,} accounts, {len(house.instrument):,} positions, {len(house.units):,} instruments")
     print(machine(), flush=True)
-    sums = Sums(house)
+    sums = Sums(house, chosen.threads)
     verify(house, sums)
     if chosen.no_database:
         measure(sums, chosen.runs, None)
@@ -175,7 +176,7 @@ def measure(sums: Sums, runs: int, cursor: Any) -> None:
         todo["COPY"] = lambda: cursor.copy_expert(query, Nowhere())
     rounds = [{name: seconds(work) for name, work in todo.items()} for _ in range(runs + 1)][1:]  # the first warms up
     size = sum(array.nbytes for array in arrays)
-    print(f"\n{machine()}; medians of {runs}, two threads")
+    print(f"\n{machine()}; medians of {runs}, threads: {sums.threads}")
     for name in todo:
         found = sorted(one[name] for one in rounds)
         print(f"  {name:<12}{statistics.median(found) * 1e3:9.1f} ms   ({found[0] * 1e3:.1f} … {found[-1] * 1e3:.1f})")

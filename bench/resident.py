@@ -85,7 +85,7 @@ class Sums:
     """The kernels over a house, each with its place for the results, on so many threads."""
 
     def __init__(self, house: House, threads: int = 2) -> None:
-        self.house = house
+        self.house, self.threads = house, threads
         self.pool = ThreadPoolExecutor(threads)
         self.chunks = house.cuts(CHUNKS)
         self.out = np.zeros((house.accounts, 2))

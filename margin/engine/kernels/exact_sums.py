@@ -15,7 +15,7 @@ from margin.engine.kernels.machine import multiply_add, prefetch
 WIDE_MARK = np.uint8(WIDE)
 POWERS = np.array([10**k for k in range(20)], dtype=np.uint64)
 _LIMIT = np.uint64(1 << 62)  # magnitudes below 2^126: two of them never overflow 128 signed bits
-AHEAD = 64  # positions between asking for a row of a table and using it: some memory latencies of work
+_AHEAD = 96  # positions between asking for a row of a table and using it: some memory latencies of work
 
 
 def _input(kind: types.Type, dimensions: int = 1) -> types.Array:
@@ -151,7 +151,7 @@ def sum_scaled(segments, offsets, instrument, quantity, units, hi, lo):
             low = np.int64(0)
             for p in range(offsets[segments[row]], offsets[segments[row] + 1]):
                 if lane == 0:
-                    prefetch(units, uint64(instrument[uint64(min(p + AHEAD, last))]) * row_size)
+                    prefetch(units, uint64(instrument[uint64(min(p + _AHEAD, last))]) * row_size)
                 held = quantity[uint64(p)]
                 side = uint64(held < 0)
                 unit = units[uint64(instrument[uint64(p)]), side, uint64(lane)]

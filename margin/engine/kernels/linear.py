@@ -8,10 +8,11 @@ any cut into account ranges gives the same bits. What decides a call is never a 
 import numpy as np
 from numba import njit, types, uint64
 
-from margin.engine.kernels.exact_sums import AHEAD, _input
+from margin.engine.kernels.exact_sums import _input
 from margin.engine.kernels.machine import prefetch
 
 POINTS = 10  # valuation points of a class group (FINRA 4210(g), Cboe Rule 10.4)
+_AHEAD = 96  # as in `exact_sums`; stated here because a cached kernel notices changes of its own file alone
 _LINE = 64  # bytes of a cache line
 _ROW = 16  # float32 of a row of the point table: one line
 
@@ -59,7 +60,7 @@ def sum_value_and_requirement(offsets, instrument, quantity, units, out):
         value = 0.0
         requirement = 0.0
         for p in range(offsets[row], offsets[row + 1]):
-            prefetch(units, uint64(instrument[uint64(min(p + AHEAD, last))]) * uint64(4))
+            prefetch(units, uint64(instrument[uint64(min(p + _AHEAD, last))]) * uint64(4))
             i = uint64(instrument[uint64(p)])
             held = quantity[uint64(p)]
             side = uint64(held < 0.0)
@@ -98,7 +99,7 @@ def sum_worst_points(offsets, group, instrument, quantity, points, out):
             g0 = g1 = g2 = g3 = g4 = g5 = g6 = g7 = g8 = g9 = 0.0
             least = 0.0
             while p < end and group[uint64(p)] == own:
-                prefetch(points, uint64(instrument[uint64(min(p + AHEAD, last))]) * uint64(_ROW))
+                prefetch(points, uint64(instrument[uint64(min(p + _AHEAD, last))]) * uint64(_ROW))
                 i = uint64(instrument[uint64(p)])
                 held = quantity[uint64(p)]
                 g0 += held * points[i, 0]

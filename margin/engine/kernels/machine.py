@@ -1,4 +1,7 @@
-"""Two instructions of the processor that Python has no words for, for the kernels beside this module."""
+"""Two instructions of the processor that Python has no words for, for the kernels beside this module.
+
+Numba's cache notices changes of a kernel's own file alone: whoever changes this one touches those that import it.
+"""
 
 from typing import Any
 
