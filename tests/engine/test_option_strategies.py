@@ -87,8 +87,8 @@ def test_an_option_exactly_at_the_money_is_out_of_the_money_by_nothing_both_ways
 
 
 def test_a_pair_takes_either_side_where_both_ask_the_same():
-    """Calls and puts of one requirement, 2,300 each; the lesser of the two option values is added."""
-    held = legs("-1 C 100 @3, -1 P 100 @3", spot="100")
+    """Both ask 2,300: 300 + 2,000 and 400 + 2,000 − 100; the lesser of the two option values is added."""
+    held = legs("-1 C 100 @3, -1 P 99 @4", spot="100")
     assert measured(held)[0] == 2300 + 300
     (charge,) = charges(held)
     assert charge.code == "short_put_and_call"
@@ -245,6 +245,16 @@ def test_a_long_option_keeps_its_loan_value_where_that_is_worth_more_than_the_co
     """Covering saves 110 of naked margin; the loan value is 25 % of 10,000."""
     held = legs("-1 C 200 @0.1 m2, 1 C 100 @100 m12", spot="10")
     assert measured(held) == (10 + 100 + 7500, 10 + 100 + 7500, 10000)
+
+
+def test_no_way_takes_a_long_whose_loan_value_is_worth_more():
+    """A quarter of the longs' value against what a conversion, a protective put or a box would save."""
+    dear = "100 S @100, 1 P 100 @80 m12, -1 C 100 @5 m12"
+    assert measured(legs(dear, spot="100")) == (2500 + 6000, 5000 + 6000, 8000)  # covered call, not conversion
+    assert measured(legs("100 S @100, 1 P 100 @80 m12", spot="100")) == (2500 + 6000, 5000 + 6000, 8000)
+    box = "1 C 90 @400 m12, -1 C 100 @5 m12, 1 P 100 @400 m12, -1 P 90 @4 m12"
+    pair = 500 + 1500 + 400
+    assert measured(legs(box, spot="100", **INDEXED)) == (pair + 60000, pair + 60000, 80000)
 
 
 @pytest.mark.parametrize("contract", [{"margin_class": "vol_index"}, {"margin_class": "fx"}, {"venue": "otc"}])
