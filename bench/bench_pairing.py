@@ -94,8 +94,8 @@ def _table(rounds: dict[int, list[Round]], books: int, seed: int) -> str:
         "",
         f"`python -m bench.bench_pairing --books {books} --seed {seed}`: random books with stock, short pairs,",
         "calendars, boxes, ratios, several expiries, two families and reduced-value contracts. The same program by",
-        f"SciPy {scipy.__version__} `milp` (HiGHS, gap 0), written from the rule's text, costs the same to the last digit on",
-        f"**{equal:,} of {len(every):,} books**. Medians in µs; `milp` without laying out its matrices; ours from",
+        f"SciPy {scipy.__version__} `milp` (HiGHS, gap 0), written from the rule's text, costs exactly the same",
+        f"on **{equal:,} of {len(every):,} books**. Medians in µs; `milp` without laying out its matrices; ours from",
         "Decimals to Decimals, and of that the kernels.",
         "",
         f"{platform.machine()}, Python {platform.python_version()}, {date.today()}, shared with other work.",  # noqa: DTZ011

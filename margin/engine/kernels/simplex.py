@@ -11,10 +11,16 @@ from numba import njit, types
 SOLVED, INFEASIBLE, TOO_LARGE, UNBOUNDED = 0, 1, 2, 3
 
 HEAD = 2  # rows of the objective
-_TINY = 1e-9  # the smallest entry to divide by, and the smallest objective to pursue in row 0
+_TINY = 1e-9  # what counts as zero
+_PIVOT = 1e-7  # the smallest entry to divide by
+_GROWTH = 1e6  # how much larger than the program's entries a table's may become before floats lose the thread
+_NOISE = 1e-13  # entries of cuts below are rounding
+_SPREAD = 1e-6  # smallest to largest entry of a cut worth having
 _WHOLE = 1e-6  # how far from a whole number a count may lie and still be one
 _DEGENERATE = 30  # pivots without progress before Bland's rule, which cannot cycle, takes over
-_ROUNDS = 4  # of cuts at the root; one at every other node
+_PATIENCE = 100  # nodes before the search starts again in another way
+# Ways to search: rounds of cuts at the root, and at other nodes; branch where it costs most; first go the nearer way.
+_WAYS = ((4, 1, True, True), (4, 0, False, False), (2, 1, False, True), (0, 0, True, True))
 _CUTS = 8  # most cuts of a round
 _DEPTHS = 300  # deepest path of the search
 _CELLS = 1 << 24  # most numbers kept on that path (128 MB)
@@ -69,7 +75,7 @@ def _primal(table, height, labels, columns, tolerance, limit):
         row, least = -1, np.inf
         for i in range(HEAD, height):
             entry = table[i, column]
-            if entry <= _TINY:
+            if entry <= _PIVOT:
                 continue
             ratio = max(table[i, last], 0.0) / entry
             if row < 0 or ratio < least - _TINY:
@@ -110,10 +116,11 @@ def _dual(table, height, labels, columns, infeasible, cutoff, limit):
         row = _leaving(table, height, labels, bland, infeasible)
         if row < 0:
             return SOLVED
-        column, first, second = -1, np.inf, np.inf
+        column, first, second, is_clear = -1, np.inf, np.inf, True
         for j in range(last):
             entry = -table[row, j]
-            if entry <= _TINY:
+            if entry <= _PIVOT:
+                is_clear &= entry <= _TINY
                 continue
             over = max(table[0, j], 0.0) / entry
             over = 0.0 if over <= _TINY else over
@@ -123,7 +130,7 @@ def _dual(table, height, labels, columns, infeasible, cutoff, limit):
             elif over == first and ratio == second and columns[j] < columns[column]:
                 column = j
         if column < 0:
-            return INFEASIBLE
+            return INFEASIBLE if is_clear else TOO_LARGE
         stalled = stalled + 1 if first == 0.0 and second == 0.0 else 0
         _pivot(table, height, labels, columns, row, column)
     return TOO_LARGE
@@ -156,15 +163,15 @@ def _penalties(table, row, columns, whole):
 
 
 @njit(nogil=True)
-def _fractional(table, height, labels, columns, whole):
-    """The row of the whole column to branch on: both ways cost most, then farthest from whole. -1: all are whole."""
+def _fractional(table, height, labels, columns, whole, by_cost):
+    """The row of the whole column to branch on: where both ways cost most, or farthest from whole; or -1."""
     last = table.shape[1] - 1
     chosen, highest, farthest = -1, 0.0, 0.0
     for i in range(HEAD, height):
         off = abs(table[i, last] - np.rint(table[i, last]))
         if labels[i] >= last or not whole[labels[i]] or off <= _WHOLE:
             continue
-        down, up = _penalties(table, i, columns, whole)
+        down, up = _penalties(table, i, columns, whole) if by_cost else (1.0, 1.0)
         score = max(min(down, up), 1e-7) * min(max(down, up, 1e-7), 1e3)
         if score > highest * 1.000001 or (score >= highest * 0.999999 and off > farthest):
             chosen, highest, farthest = i, score, off
@@ -206,13 +213,19 @@ def _cut(table, height, labels, columns, whole, slack):
         if tall == min(height + _CUTS, table.shape[0]) or not _is_whole(whole, labels[i]) or not 0.05 < f < 0.95:
             continue
         ratio = f / (1.0 - f)
+        least, largest = np.inf, 0.0
         for j in range(last):
             entry = table[i, j]
             if _is_whole(whole, columns[j]):
                 rest = entry - np.floor(entry)
-                table[tall, j] = -rest if rest <= f else -ratio * (1.0 - rest)
-            else:
-                table[tall, j] = -entry if entry > 0.0 else ratio * entry
+                entry = rest if rest <= f else ratio * (1.0 - rest)
+            elif entry < 0.0:
+                entry *= -ratio
+            if entry > _NOISE:
+                least, largest = min(least, entry), max(largest, entry)
+            table[tall, j] = -entry if entry > _NOISE else 0.0
+        if least < _SPREAD * largest:
+            continue
         table[tall, last] = slack - f
         labels[tall] = label + tall - height
         tall += 1
@@ -220,27 +233,41 @@ def _cut(table, height, labels, columns, whole, slack):
 
 
 @njit(nogil=True)
-def _resolve(table, height, labels, columns, whole, rounds, cutoff, tolerance, infeasible, limit):
-    """Optimise after rows were added, with rounds of cuts while it is fractional.
+def _largest(table, height):
+    largest = 1.0
+    for i in range(HEAD, height):
+        for j in range(table.shape[1] - 1):
+            largest = max(largest, abs(table[i, j]))
+    return largest
 
-    Returns (status, height, row to branch on or -1); INFEASIBLE: nothing here costs at most `cutoff`.
+
+@njit(nogil=True)
+def _resolve(table, height, labels, columns, whole, rounds, by_cost, cutoff, limits):
+    """Optimise after rows were added, with rounds of cuts while it is fractional and they raise the bound.
+
+    Returns (status, height, row to branch on or -1). INFEASIBLE: nothing here costs at most `cutoff`. TOO_LARGE also
+    if entries have grown beyond trust. `limits` are those of `minimise`.
     """
-    for left in range(rounds, -1, -1):
-        status = _dual(table, height, labels, columns, infeasible, cutoff, limit)
+    tolerance, infeasible, trusted, pivots = limits
+    bound = -np.inf
+    while True:
+        status = _dual(table, height, labels, columns, infeasible, cutoff, pivots)
         if status == SOLVED:
-            status = _primal(table, height, labels, columns, tolerance, limit)
+            status = _primal(table, height, labels, columns, tolerance, pivots)
+        if _largest(table, height) > trusted:
+            return TOO_LARGE, height, -1
         if status == SOLVED and (-table[1, -1] > cutoff or -table[0, -1] > _WHOLE):
             status = INFEASIBLE
         if status != SOLVED:
             return status, height, -1
-        row = _fractional(table, height, labels, columns, whole)
-        if row < 0 or left == 0:
+        row = _fractional(table, height, labels, columns, whole, by_cost)
+        if row < 0 or rounds == 0 or -table[1, -1] < bound + _TINY:
             return SOLVED, height, row
         tall = _cut(table, height, labels, columns, whole, infeasible)
         if tall == height:
-            return SOLVED, height, row
-        height = tall
-    return SOLVED, height, -1
+            return SOLVED, height, _fractional(table, height, labels, columns, whole, by_cost)
+        bound, height = -table[1, -1], tall
+        rounds -= 1
 
 
 @njit(nogil=True)
@@ -282,49 +309,43 @@ def _grown(tables, rows, depths, height):
 
 
 @njit(nogil=True)
-def _search(program, whole, table, labels, columns, known, gap, tolerance, infeasible, nodes, pivots):
-    """Branch and bound, depth first, from the simplex optimum of the program. Returns as `minimise`."""
+def _search(program, whole, table, labels, columns, way, best, cost, gap, limits, nodes):
+    """Branch and bound, depth first, from the simplex optimum of the program.
+
+    `best`, at this cost, gives way to what is better. Returns (status, cost of the best, nodes looked at).
+    """
+    root_rounds, rounds, by_cost, is_nearer = way
     tables, rows = _grown(
         table.reshape((1, table.shape[0], table.shape[1])), labels.reshape((1, labels.size)), 8, table.shape[0] + 32
     )
     zeros = np.empty((_DEPTHS, columns.size), np.int64)
     heights, left = np.zeros(_DEPTHS, np.int64), np.zeros(_DEPTHS, np.int64)
     at, up = np.zeros(_DEPTHS, np.int64), np.zeros(_DEPTHS, np.bool_)  # the row to branch on, and which way next
-    best, trial = np.zeros(whole.size), np.zeros(whole.size)
-    if known < np.inf:
-        _settle(program, program, HEAD, labels, whole, best)  # the start: nothing but slack
+    trial = np.zeros(whole.size)
     zeros[0], heights[0] = columns, table.shape[0]
-    cost, looked, depth, is_new = known, 0, 0, True
+    looked, depth, is_new = 0, 0, True
     while depth >= 0:
         if is_new:
+            cuts = root_rounds if depth == 0 else rounds
             status, heights[depth], row = _resolve(
-                tables[depth],
-                heights[depth],
-                rows[depth],
-                zeros[depth],
-                whole,
-                _ROUNDS if depth == 0 else 1,
-                cost - gap,
-                tolerance,
-                infeasible,
-                pivots,
+                tables[depth], heights[depth], rows[depth], zeros[depth], whole, cuts, by_cost, cost - gap, limits
             )
             is_new, left[depth] = False, 0
             if status == SOLVED and row >= 0:
                 at[depth], left[depth] = row, 2
-                up[depth] = tables[depth, row, -1] % 1.0 > 0.5
+                up[depth] = not is_nearer or tables[depth, row, -1] % 1.0 > 0.5
             elif status == SOLVED:
                 reached = _settle(program, tables[depth], heights[depth], rows[depth], whole, trial)
                 if reached + tables[depth, 1, -1] > 2.0 * gap:
-                    return TOO_LARGE, best, cost, looked  # too far from its bound for floats to prove it
+                    return TOO_LARGE, cost, looked  # too far from its bound for floats to prove it
                 if reached < cost:
                     best[:], cost = trial, reached
             elif status != INFEASIBLE:
-                return status, best, cost, looked
+                return status, cost, looked
         elif left[depth] == 0:
             depth -= 1
         elif looked >= nodes or depth + 2 >= _DEPTHS or tables.size > _CELLS:
-            return TOO_LARGE, best, cost, looked
+            return TOO_LARGE, cost, looked
         else:
             high = heights[depth]
             if depth + 1 == tables.shape[0] or high + 1 + _CUTS > tables.shape[1]:
@@ -337,7 +358,7 @@ def _search(program, whole, table, labels, columns, known, gap, tolerance, infea
             left[depth] -= 1
             up[depth] = not up[depth]
             depth, looked, is_new = depth + 1, looked + 1, True
-    return SOLVED if cost < np.inf else INFEASIBLE, best, cost, looked
+    return SOLVED if cost < np.inf else INFEASIBLE, cost, looked
 
 
 @njit(
@@ -371,14 +392,28 @@ def minimise(program, is_whole, known, gap, nodes, pivots):
         total += program[i, -1]
     infeasible = 1e-11 * most
     tolerance = min(_TINY, max(1e-13, gap / (4.0 * total)))  # so small that all values together make no gap
-    status = _primal(table, height, labels, columns, tolerance, pivots)
+    trusted = _GROWTH * _largest(program, height)
     values = np.zeros(whole.size)
+    status = _primal(table, height, labels, columns, tolerance, pivots)
     if status == SOLVED and -table[0, -1] > _WHOLE:
         _settle(program, table, height, labels, whole, values)
         status = INFEASIBLE
+    if status == SOLVED:  # what the smallest entries left below zero
+        status = _dual(table, height, labels, columns, infeasible, np.inf, pivots)
     if status != SOLVED:
         return status, values, 0.0, 0
-    if _fractional(table, height, labels, columns, whole) < 0:
+    if _fractional(table, height, labels, columns, whole, False) < 0 and _largest(table, height) <= trusted:
         cost = _settle(program, table, height, labels, whole, values)
         return SOLVED if cost + table[1, -1] <= 2.0 * gap else TOO_LARGE, values, cost, 0
-    return _search(program, whole, table, labels, columns, known, gap, tolerance, infeasible, nodes, pivots)
+    if known < np.inf:
+        _settle(program, program, HEAD, labels, whole, values)  # the start: nothing but slack
+    cost, looked = known, 0
+    limits = tolerance, infeasible, trusted, pivots
+    for start in range(40):
+        room = min(_PATIENCE << start // 4, nodes - looked)
+        way = _WAYS[start % 4]
+        status, cost, more = _search(program, whole, table, labels, columns, way, values, cost, gap, limits, room)
+        looked += more
+        if status != TOO_LARGE or looked >= nodes:
+            break
+    return status, values, cost, looked
