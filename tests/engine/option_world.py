@@ -21,6 +21,7 @@ from tests.engine.world import USD
 D = Decimal
 ON = date(2024, 6, 3)
 STOCK, INDEX = 100, 900
+INDEXED = {"margin_class": "broad_index", "style": "european", "is_cash_settled": True, "underlying": INDEX}
 _LEG = re.compile(
     r"(?P<quantity>-?[\d.]+) (?P<what>[CPS])(?: (?P<strike>[\d.]+))?(?: @(?P<price>[\d.]+))?(?: m(?P<months>\d+))?"
 )
@@ -128,3 +129,37 @@ def rewritten(held, **contract):
         (replace(row, contract=replace(row.contract, **contract)) if row.kind == "option" else row, quantity)
         for row, quantity in held
     ]
+
+
+def index_call(strike, price, spot):
+    return option("call", strike, price, id=11, spot=spot, **INDEXED)
+
+
+def fund(price, **more):
+    return stock(price, id=901, code="FUND", kind="etf", index=INDEX, margin_class="etf_broad", **more)
+
+
+def convertible(price, **contract):
+    written = Contract(underlying=STOCK, spot=D(80), **{"conversion": D(4), **contract})
+    return InstrumentRow(
+        50,
+        "CONV",
+        "bond",
+        "USD",
+        D(price),
+        multiplier=D(1),
+        debt_class="convertible",
+        contract=written,
+        matures_on=contract.pop("matures_on", date(2030, 1, 1)),
+    )
+
+
+def warrant(price, exercise_price, months=6):
+    written = Contract(
+        underlying=STOCK,
+        spot=D(80),
+        conversion=D(1),
+        exercise_price=D(exercise_price),
+        expires_on=months_later(ON, months),
+    )
+    return InstrumentRow(60, "WARR", "warrant", "USD", D(price), contract=written)
