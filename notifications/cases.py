@@ -74,6 +74,14 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Holdings that are charged together, such as shares and the call written on them, in the account's currency."""
+
+    names: tuple[str, ...]
+    requirement: Decimal
+
+
+@dataclass(frozen=True)
 class Figures:
     """What the assessment found for the regime of this event."""
 
@@ -86,6 +94,7 @@ class Figures:
     fee_rate: Decimal
     is_charged_by_unit: bool
     """Every charge belongs to units of one holding, so that closing some releases their share."""
+    together: tuple[Together, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -327,30 +336,66 @@ def _figures(assessment: Assessment | None, regime: str, rows: Gathered) -> Figu
         holdings=_holdings(assessment, charges, stated.get("methodology", ""), rows),
         fee_rate=Decimal(terms.get("fee_rate", "0")),
         is_charged_by_unit=stated.get("methodology") in CHARGED_BY_UNIT
+        and not stated.get("parts")
         and bool(charges)
         and all(charge.instrument_id for charge in charges if charge.amount),
+        together=tuple(_together(charge, rows) for charge in charges if charge.amount and _legs(charge)),
     )
+
+
+def _legs(charge: Charge) -> list[Mapping[str, Any]]:
+    """The positions that a charge on several of them is for, as it was explained."""
+    return list(charge.explanation.get("legs", ()))
+
+
+def _together(charge: Charge, rows: Gathered) -> Together:
+    instruments = [rows.instruments[int(leg["instrument"])] for leg in _legs(charge)]
+    return Together(tuple(visible(instrument.name) for instrument in instruments), charge.amount)
 
 
 def _holdings(assessment: Assessment, charges: list[Charge], methodology: str, rows: Gathered) -> tuple[Holding, ...]:
     by_instrument: dict[int, list[Charge]] = defaultdict(list)
+    told: dict[int, Mapping[str, Any]] = {}
     for charge in charges:
         if charge.instrument_id:
             by_instrument[charge.instrument_id].append(charge)
-    held = [(rows.instruments[int(row[0])], Decimal(row[1])) for row in assessment.holdings]
+        for leg in (charge.explanation, *_legs(charge)):
+            if leg.get("instrument"):
+                told.setdefault(int(leg["instrument"]), {**leg, "fx": charge.explanation.get("fx")})
     return tuple(
-        _holding(instrument, quantity, by_instrument.get(instrument.pk, []), assessment.currency, methodology)
-        for instrument, quantity in held
+        _holding(
+            instrument := rows.instruments[int(row[0])],
+            Decimal(row[1]),
+            by_instrument.get(instrument.pk, []),
+            told.get(instrument.pk) or _marked(instrument, row[3], assessment.currency),
+            assessment.currency,
+            methodology,
+        )
+        for row in assessment.holdings
     )
 
 
-def _holding(instrument: Instrument, quantity: Decimal, charges: list[Charge], base: str, methodology: str) -> Holding:
-    """Price and exchange rate are those of its charges, which state what they were computed from."""
-    told = charges[0].explanation if charges else {}
+def _marked(instrument: Instrument, mark: str | None, base: str) -> Mapping[str, Any]:
+    """What a holding that nothing is charged for was valued at, where no exchange rate is needed to tell."""
+    if mark is None or instrument.currency != base:
+        return {}
+    price = Decimal(mark) / instrument.price_divisor
+    return {"price": price, "multiplier": instrument.multiplier, "fx": 1}
+
+
+def _holding(
+    instrument: Instrument,
+    quantity: Decimal,
+    charges: list[Charge],
+    told: Mapping[str, Any],
+    base: str,
+    methodology: str,
+) -> Holding:
+    """Price and exchange rate are those of a charge it is in, which states what it was computed from."""
     price, value = None, None
     if instrument.kind == Kind.CASH:
         value = quantity if instrument.currency == base else None
-    elif "price" in told and "fx" in told:
+    elif "price" in told and told.get("fx"):
         price = Decimal(told["price"])
         value = quantity * price * Decimal(told["multiplier"]) * Decimal(told["fx"])
     return Holding(

@@ -253,6 +253,14 @@ def positions(case: Case) -> Section:
         table=tuple(
             (_held(held), _cell(case, held.value, ROUND_HALF_EVEN), _cell(case, held.requirement, ROUND_CEILING))
             for held in ranked[:MOST_POSITIONS]
+        )
+        + tuple(
+            (
+                _("Together: %(names)s") % {"names": ", ".join(map(wording.isolated, one.names))},
+                "",
+                _cell(case, one.requirement, ROUND_CEILING),
+            )
+            for one in case.figures.together[:MOST_POSITIONS]
         ),
     )
 

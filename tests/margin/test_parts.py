@@ -1,63 +1,18 @@
 """Regimes with parts on stored accounts: options with their stock, portfolio margin, concentration."""
 
-from datetime import UTC, datetime
-from decimal import Decimal
-
 import pytest
 
-from accounts import positions
 from margin import assessments, replay, sweep, whatif
-from margin.engine.methodologies import option_strategies, portfolio
 from margin.models import Assessment, Charge, MarginCall, Measure
-from market.models import Instrument, Rate
-from tests.margin import rows, world
+from market.models import Rate
+from tests.margin import options, rows, world
+from tests.margin.options import CONCENTRATION, NET_LIQUIDATING, D, account, option, strategies
 from tests.margin.world import MONDAY, quote
-
-D = Decimal
-STRATEGIES = {
-    "methodology": "option_strategies",
-    "measure": "maintenance",
-    "kinds": ["option", "equity", "etf"],
-    "terms": option_strategies.RULE_BOOK,
-}
-CONCENTRATION = {
-    "methodology": "concentration",
-    "measure": "addition",
-    "kinds": ["equity", "etf", "option"],
-    "terms": {"share": [{"above": "0.90", "rate": "0.40"}], "minimum_value": "100000"},
-}
-PORTFOLIO = {
-    "methodology": "portfolio",
-    "measure": "requirement",
-    "kinds": ["option", "equity", "etf"],
-    "terms": portfolio.RULE_BOOK,
-}
-NET_LIQUIDATING = {**world.EXCHANGE, "regime": "portfolio", "watch_rate": "1.25", "parts": [PORTFOLIO]}
-
-
-def option(underlying: Instrument, right: str, strike: str, **more: object) -> Instrument:
-    return Instrument.objects.create(
-        code=f"{underlying.code}-{right[0].upper()}{strike}",
-        name="option",
-        kind="option",
-        currency="USD",
-        multiplier=100,
-        underlying=underlying,
-        right=right,
-        strike=D(strike),
-        style="american",
-        expires_at=datetime(2026, 6, 19, 20, 0, tzinfo=UTC),
-        **more,
-    )
 
 
 @pytest.fixture
 def xyz(committed_db):
-    """XYZ at 50.00 with a call at 55 worth 2.00 and a put at 45 worth 1.00, all quoted."""
-    shares = rows.equity("XYZ")
-    for instrument, mark in ((shares, "50"), (option(shares, "call", "55"), "2"), (option(shares, "put", "45"), "1")):
-        quote(instrument, mark, MONDAY)
-    return shares
+    return options.quoted_xyz()
 
 
 @pytest.fixture
@@ -66,28 +21,10 @@ def money(committed_db):
     Rate.objects.create(kind="risk_free", currency="USD", value=D("0.04"), source="test", effective_at=MONDAY)
 
 
-def account(agreement: str, cash: str, **held: int):
-    """An account with so much cash and so many of each instrument, XYZ_C55 for the code XYZ-C55."""
-    made = rows.account(agreement=agreement)
-    listed = [(Instrument.objects.get(code=code.replace("_", "-")).pk, D(n)) for code, n in held.items()]
-    listed.append((rows.cash().pk, D(cash)))
-    positions.write(
-        [(made.pk, instrument, quantity, None) for instrument, quantity in listed],
-        cause="book",
-        reference="test",
-        effective_at=MONDAY,
-    )
-    return made
-
-
 def swept():
     done = sweep.run("securities", at=MONDAY)
     done.refresh_from_db()
     return done
-
-
-def strategies(*more: dict[str, object]) -> None:
-    rows.policy("us_margin", world.securities({**world.HOUSE, "parts": [STRATEGIES, *more]}))
 
 
 def test_covered_calls_and_naked_puts_are_called_by_the_strategy_rules(xyz):
@@ -133,7 +70,7 @@ def test_portfolio_margin_measures_net_liquidating_value(xyz):
 
 
 def test_options_count_at_their_value_in_portfolio_margin(xyz, money):
-    # Twenty puts are worth 2,000 of equity. At 42.50 they are worth 2.50 a share or more: at most 15,000 − 3,000 is lost.
+    # Twenty puts are worth 2,000 of equity. At 42.50 they are worth 2.50 a share or more: at most 12,000 is lost.
     rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
     account("us_portfolio", "-97000", XYZ=2000, XYZ_P45=20)
     swept()
