@@ -181,6 +181,8 @@ def _check(made, regime):
     (before,) = made.figures().values()
     assume(before.status in (Status.DEFICIT, Status.SEVERE))
     assume(all(abs(p.quantity) < D("1e9") for p in made.positions))
+    prices = {row.id: row.price or D(1) for row in made.instruments}
+    assume(sum(abs(p.quantity) * prices[p.instrument] for p in made.positions) < D("1e15"))  # cents of 63 bits hold it
     for fee_rate in (D(0), D("0.001")):
         found = plan(made, regime, fee_rate=fee_rate)
         held = {p.instrument: p.quantity for p in made.positions}

@@ -43,7 +43,7 @@ def test_hazel_writes_options_and_is_called_by_the_strategy_rules(house):
 
 
 def test_maple_is_measured_by_portfolio_margin(house):
-    # 6,000 × 180 + 30 × 918 − 60 × 462 − 970,000 = 109,820 of net liquidating value; 15 % of the shares would be 162,000
+    # 6,000 × 180 + 30 × 918 − 60 × 462 − 970,000 = 109,820 of net liquidating value; 15 % of the shares is 162,000
     measure = Measure.objects.get(assessment__account__code="A1013", regime="portfolio")
     assert measure.equity == 109_820
     assert 70_000 < measure.requirement < 162_000
