@@ -63,8 +63,8 @@ def _terms(params: Mapping[str, Any], convention: str) -> option_strategies.Term
     if "house_rate_basic" in params:
         rates = {"basic": str(params["house_rate_basic"]), "minimum": str(params["house_rate_minimum"])}
         stated["house"] = {params["underlying_class"]: rates}
-    if params.get("use_loan_value") is False:
-        stated |= {"box_loan_rate": "1", "long_option_classes": []}
+    if params.get("use_loan_value") is not True:  # a broker may lend on a European box; the sources say when it does
+        stated["box_loan_rate"] = "1"
     return option_strategies.Terms.from_json(stated)
 
 
