@@ -82,14 +82,14 @@ def _intrinsic(leg: Leg, price: Decimal) -> float:
     return float(max(price - leg.strike if leg.right == "call" else leg.strike - price, Decimal(0)))
 
 
-def solve(program: Program) -> Any:
-    """The counts HiGHS proves cheapest, whole numbers last rounded; raises if it proves nothing."""
+def solve(program: Program, *, presolve: bool = True) -> Any:
+    """The counts HiGHS proves cheapest; raises if it proves nothing."""
     result = milp(
         program.objective,
         constraints=program.constraints,
         integrality=program.integrality,
         bounds=Bounds(0, np.inf),
-        options={"mip_rel_gap": 0.0},
+        options={"mip_rel_gap": 0.0, "presolve": presolve},
     )
     if result.status != 0:
         raise ValueError(result.message)
