@@ -129,7 +129,8 @@ def _line(legs: str, rounds: list[tuple[Ours, Theirs]]) -> str:
     searched = sum(ours.nodes > 0 for ours, _ in rounds) / len(rounds)
     return (
         f"| {legs} | {len(rounds):,} | {whole:,.0f} | {bare:,.0f} | {slow:,.0f} | {highs:,.0f} "
-        f"| {highs / whole:,.0f} × | {highs / bare:,.0f} × | {searched:.1%} | {max(ours.nodes for ours, _ in rounds):,} |"
+        f"| {highs / whole:,.0f} × | {highs / bare:,.0f} × | {searched:.1%} "
+        f"| {max(ours.nodes for ours, _ in rounds):,} |"
     )
 
 
