@@ -149,6 +149,7 @@ class SweepPrice(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("sweep", "instrument"), name="sweep_price_is_one_per_instrument"),
         )
+        indexes = (models.Index(fields=("instrument", "-sweep"), name="sweep_price_by_instrument"),)
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.mark}"

@@ -187,14 +187,20 @@ def _columns(price: Price) -> dict[str, object]:
 
 
 def _stored(kind: str, sweep_id: int) -> dict[int, Price]:
-    """Sweeps of a kind store their changes in the order of their ids, under a lock: the newest row per instrument."""
+    """Sweeps of a kind store their changes in the order of their ids, under a lock: the newest row per instrument.
+
+    One look-up per instrument, so that a sweep does not read the prices of all sweeps before it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT DISTINCT ON (p.instrument_id) p.instrument_id, p.mark, p.as_of, p.source, p.refused
-            FROM margin_sweepprice p JOIN margin_sweep s ON s.id = p.sweep_id
-            WHERE s.kind = %s AND s.id <= %s
-            ORDER BY p.instrument_id, p.sweep_id DESC
+            SELECT i.id, p.mark, p.as_of, p.source, p.refused
+            FROM market_instrument i CROSS JOIN LATERAL (
+                SELECT q.mark, q.as_of, q.source, q.refused
+                FROM margin_sweepprice q JOIN margin_sweep s ON s.id = q.sweep_id
+                WHERE q.instrument_id = i.id AND s.kind = %s AND q.sweep_id <= %s
+                ORDER BY q.sweep_id DESC LIMIT 1
+            ) p
             """,
             [kind, sweep_id],
         )

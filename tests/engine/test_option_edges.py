@@ -380,3 +380,8 @@ def test_the_order_of_legs_does_not_matter_and_lots_can_be_scaled(held, random):
 def test_the_initial_requirement_is_never_below_maintenance(held):
     requirement, initial, _ = measured(held)
     assert initial >= requirement
+
+
+def test_a_month_beyond_the_last_year_is_the_last_day_there_is():
+    assert months_later(date(9999, 6, 1), 9) == date.max
+    assert months_later(date(2026, 1, 31), 13) == date(2027, 2, 28)

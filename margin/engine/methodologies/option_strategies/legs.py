@@ -6,7 +6,7 @@ which names the instrument and says what to do.
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date
+from datetime import MAXYEAR, date
 from decimal import Decimal, Inexact
 
 from margin.engine.columns import KINDS, Contract, Instruments, Market
@@ -217,7 +217,9 @@ def recognised(series: Series) -> Decimal | None:
 
 
 def months_later(on: date, months: int) -> date:
-    """The same day so many calendar months later, or the last day of a shorter month."""
+    """The same day so many calendar months later, or the last day of a shorter month; the last day there is, at most."""
     year, month = divmod(on.month - 1 + months, 12)
     year, month = on.year + year, month + 1
+    if year > MAXYEAR:
+        return date.max
     return date(year, month, min(on.day, monthrange(year, month)[1]))

@@ -11,6 +11,7 @@ from margin.engine.exact import ONE, ZERO
 
 ACCOUNTS = ("margin", "cash")
 SHORT_BASES = ("market", "strike")
+_MOST_MONTHS, _MOST_DAYS = 1200, 366
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Terms:
         for name in ("long_option_rate", "box_loan_rate"):
             if getattr(self, name) > ONE:
                 raise ValueError(f"{name} must not be above 1")
-        if self.long_option_months < 0 or self.flex_separation_days < 0:
-            raise ValueError("long_option_months and flex_separation_days must not be negative")
+        if not 0 <= self.long_option_months <= _MOST_MONTHS or not 0 <= self.flex_separation_days <= _MOST_DAYS:
+            most = f"long_option_months at most {_MOST_MONTHS}, flex_separation_days at most {_MOST_DAYS}"
+            raise ValueError(f"{most}; neither may be negative")
         for name in ("listed", "otc", "house"):
             _check_classes(name, tuple(getattr(self, name)))
         _check_classes("long_option_classes", self.long_option_classes)

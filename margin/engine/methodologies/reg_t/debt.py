@@ -1,6 +1,6 @@
 """FINRA 4210(e)(2): debt by class and time to maturity. Prices are per 100 of principal."""
 
-from datetime import date
+from datetime import MAXYEAR, date
 from decimal import Decimal
 
 import numpy as np
@@ -99,7 +99,9 @@ def _government_rate(on: date, matures_on: date, terms: Terms) -> Decimal:
 
 
 def years_later(on: date, years: int) -> date:
-    """The same day `years` later; 29 February becomes 1 March."""
+    """The same day `years` later; 29 February becomes 1 March. The last day there is, at most."""
+    if on.year + years > MAXYEAR:
+        return date.max
     try:
         return on.replace(year=on.year + years)
     except ValueError:
