@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max
 
 from accounts import cash, ledgers
 from accounts.models import Account, CashMovement, Fill
@@ -26,6 +27,8 @@ from market import strict
 from market.models import Instrument
 
 LARGEST_BATCH = 500
+OPENING = "opening"  # the first entry of an account that was there before its SMA: the excess it had
+BEFORE = "before:"  # and of a source: SMA raised before that is posted (margin.engine.sma_day)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Posting:
     movement: CashMovement | None = None
     fill: Fill | None = None
     reference: str = ""
+    sweep: Sweep | None = None  # on whose prices `resulting` was seen
 
     @property
     def source(self) -> str:
@@ -85,7 +89,7 @@ def post_all(postings: Sequence[Posting], *, at: datetime, rules: Rules = RULE_B
     with transaction.atomic():
         accounts = sorted({posting.account.pk for posting in postings})
         _lock(accounts)
-        last = _last(accounts)
+        last = latest(accounts)
         there = _stored(postings)
         fresh: list[SmaEntry] = []
         for posting in postings:
@@ -129,7 +133,7 @@ def close_of_day(excesses: Mapping[int, Decimal], *, day: date, at: datetime, sw
 
 def state(account: Account) -> State:
     """What stands in the account's SMA now: the balance, and what is called."""
-    entry = _last([account.pk]).get(account.pk)
+    entry = latest([account.pk]).get(account.pk)
     return State(entry.balance, entry.called) if entry else State()
 
 
@@ -145,13 +149,14 @@ def balance(account: Account, *, at: datetime | None = None) -> Decimal:
 
 def _check(posting: Posting, currency: Instrument) -> None:
     """Refused unless the posting is well-formed and its source is the account's own."""
-    if posting.kind is Kind.CLOSE:
+    is_raise = posting.reference == OPENING or posting.reference.startswith(BEFORE)
+    if posting.kind is Kind.CLOSE and not is_raise:
         raise strict.refuse("kind", "a close is not posted; use close_of_day")
     cash.checked(posting.amount, currency)
     if bool(posting.movement) + bool(posting.fill) + bool(posting.reference) != 1:
         raise strict.refuse("reference", "give one source: a movement, a fill or a reference")
     strict.code(posting.source, field="reference", length=120)
-    if posting.source.startswith("close:"):
+    if posting.source.startswith("close:") or (is_raise and posting.kind is not Kind.CLOSE):
         raise strict.refuse("reference", "closes have their own references; choose another")
     for source in (posting.movement, posting.fill):
         if source is not None and source.account_id != posting.account.pk:
@@ -189,6 +194,7 @@ def _entry(posting: Posting, before: SmaEntry | None, currency: Instrument, *, a
             reference=posting.source,
             movement=posting.movement,
             fill=posting.fill,
+            sweep=posting.sweep,
             at=at,
         )
 
@@ -201,9 +207,16 @@ def _lock(accounts: Sequence[int]) -> None:
     list(Account.objects.select_for_update(no_key=True).filter(pk__in=accounts).order_by("pk").values_list("pk"))
 
 
-def _last(accounts: Sequence[int]) -> dict[int, SmaEntry]:
+def latest(accounts: Sequence[int]) -> dict[int, SmaEntry]:
+    """The last entry of each of these accounts that has one, by account id."""
     newest = SmaEntry.objects.filter(account__in=accounts).order_by("account_id", "-number").distinct("account_id")
     return {entry.account_id: entry for entry in newest}
+
+
+def numbers(accounts: Sequence[int] | None, *, first: int, last: int) -> dict[int, int]:
+    """How many entries each account has: of these ids or, without them, of this range of ids."""
+    chosen = {"account__pk__range": (first, last)} if accounts is None else {"account__in": accounts}
+    return dict(SmaEntry.objects.filter(**chosen).order_by().values_list("account").annotate(Max("number")))
 
 
 def _stored(postings: Sequence[Posting]) -> dict[tuple[int, str], SmaEntry]:

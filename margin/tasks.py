@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from margin import shards, sweep, watch
+from margin import closing, shards, sweep, watch
 from margin.models import Shard, Sweep
 from market import clock
 
@@ -46,6 +46,20 @@ def recover() -> None:
         work_shard.delay(shard.pk)
     for running in Sweep.objects.filter(state=Sweep.State.RUNNING):
         sweep.finish(running, now=now)
+
+
+@shared_task(name="margin.close_sma")
+def close_sma() -> None:
+    """Close New York's day for SMA once it is over, on a sweep after the close; begin that if there is none yet."""
+    at = clock.now()
+    day = closing.day_of(at)
+    if not closing.is_over(day, at):
+        return
+    if closing.sweep_of(day) is None:
+        _hand_out(sweep.begin(closing.KIND, at=at, slot_at=slot(at, closing.KIND)))
+    closed = closing.sweep_of(day)
+    if closed is not None:  # else its shards are at work: the next run closes
+        closing.close(closed, day=day)
 
 
 def slot(at: datetime, kind: str) -> datetime:

@@ -241,10 +241,12 @@ def test_a_complete_sweep_closes_the_day_for_all_its_accounts(owner):
     _record_facts()
     done = sweep.run("securities", at=world.MONDAY)
     done.refresh_from_db()
-    assert closing.close(done, day=TODAY) == sma.Closed(3, ())
+    found = closing.close(done, day=TODAY)
+    assert (found.opened, found.posted, found.raised, list(found.waiting)) == (4, 0, 0, [accounts[4].code])
     assert [sma.balance(account) for account in accounts] == [1500, 1500, 1000, 0, 0]
     assert set(SmaEntry.objects.values_list("sweep", flat=True)) == {done.pk}
-    assert closing.close(done, day=TODAY).raised == 0
+    assert SmaEntry.objects.count() == 4
+    assert (closing.close(done, day=TODAY).opened, SmaEntry.objects.count()) == (0, 4)
 
 
 def _record_facts():
