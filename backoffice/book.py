@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 
-from accounts.admin import holdings, movements
+from accounts.admin import RECENT, holdings, movements
 from accounts.models import Account
 from backoffice.badges import state_badge
 from margin.admin import measured
-from margin.models import Assessment, MarginCall
+from margin.models import Assessment, MarginCall, SmaEntry
 from market import figures
 from market.faces import ReadOnlyAdmin, Table, column, link
 
@@ -42,7 +42,8 @@ class AccountAdmin(ReadOnlyAdmin):
         return [path("<str:code>/explain/", view, name="accounts_account_explain"), *super().get_urls()]
 
     def tables(self, request: HttpRequest, obj: Account) -> list[Table]:
-        return [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj), *movements(obj)]
+        stands = [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj)]
+        return [*stands, *memorandum(request, obj), *movements(obj)]
 
 
 def latest_assessment(request: HttpRequest, account: Account) -> list[Table]:
@@ -75,6 +76,32 @@ def account_calls(request: HttpRequest, account: Account) -> Table:
         ],
         empty="This account was never called.",
     )
+
+
+def memorandum(request: HttpRequest, account: Account) -> list[Table]:
+    """SMA of an account that has any, and what Regulation T calls: shown only, no margin call is issued from it."""
+    entries = list(SmaEntry.objects.filter(account=account).order_by("-number")[:RECENT])
+    if not entries:
+        return []
+    currency = account.base_currency
+    heads = ("posted", "kind", "amount", "SMA after", "called after", "reference")
+    rows = [
+        (
+            figures.instant(entry.at),
+            entry.get_kind_display(),
+            figures.amount(entry.amount, currency),
+            figures.amount(entry.balance, currency),
+            figures.amount(entry.called, currency),
+            link(request, entry, entry.reference),
+        )
+        for entry in entries
+    ]
+    note = format_html(
+        "SMA {} · called by Regulation T {}",
+        figures.amount(entries[0].balance, currency),
+        figures.amount(entries[0].called, currency),
+    )
+    return [Table("Special memorandum account", heads, rows, empty="", note=note)]
 
 
 def explain(request: HttpRequest, code: str) -> HttpResponse:
