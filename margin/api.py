@@ -7,6 +7,7 @@ from django_filters import rest_framework as filters
 from rest_framework import serializers, viewsets
 
 from margin import models, workflow
+from margin.engine.sma import Kind
 from market import wire
 
 WHOLE = "[0-9]+"
@@ -289,3 +290,33 @@ class Plans(viewsets.ReadOnlyModelViewSet[models.Plan]):
     lookup_value_regex = WHOLE
     ordering = ("-pk",)
     ordering_fields = ("proposed_at", "expires_at")
+
+
+class SmaEntryRows(wire.Rows):
+    account = wire.code("account.code")
+    currency = wire.code("account.base_currency")
+
+    class Meta:
+        model = models.SmaEntry
+        fields = (
+            *("id", "account", "number", "kind", "currency", "amount", "excess", "balance", "called", "reference"),
+            *("movement", "fill", "sweep", "at", "recorded_at"),
+        )
+
+
+class SmaEntryFilters(filters.FilterSet):
+    account = filters.CharFilter("account__code")
+    kind = wire.one_of("kind", [(kind.value, kind.value) for kind in Kind])
+    at_from = wire.since("at")
+    at_before = wire.before("at")
+
+
+class SmaEntries(viewsets.ReadOnlyModelViewSet[models.SmaEntry]):
+    """The special memorandum account of Regulation T, posting by posting; an account's last says what is called."""
+
+    queryset = models.SmaEntry.objects.select_related("account")
+    serializer_class = SmaEntryRows
+    filterset_class = SmaEntryFilters
+    lookup_value_regex = WHOLE
+    ordering = ("-pk",)
+    ordering_fields = ("number", "at", "recorded_at")

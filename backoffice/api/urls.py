@@ -38,6 +38,7 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "calls": margin.Calls,
     "events": margin.Events,
     "plans": margin.Plans,
+    "sma-entries": margin.SmaEntries,
     "notices": notifications.Notices,
 }
 router = Router()

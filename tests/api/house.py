@@ -14,7 +14,8 @@ from accounts import positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls
+from margin import calls, sma
+from margin.engine.sma import Kind
 from margin.models import Approval, Charge, Event, MarginCall, Measure, Plan, PlanLine
 from market import quotes
 from market.guard import Incoming
@@ -24,7 +25,7 @@ from tests.margin import rows
 AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 LISTS = (
     *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "policies"),
-    *("sweeps", "assessments", "calls", "events", "plans", "notices"),
+    *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
 )
 SCOPE_OF = {
     "quotes": "quotes:write",
@@ -94,6 +95,7 @@ def furnish() -> dict[str, object]:
         "calls": call.pk,
         "events": event.pk,
         "plans": plan(call, aig).pk,
+        "sma-entries": sma.post(owner, kind=Kind.DEPOSIT, amount=Decimal(250), at=AT, reference="before").pk,
         "notices": notice(event).pk,
     }
 

@@ -132,6 +132,8 @@ FILTERS = [
     ("events", "account=A-1001&kind=call.issued", 1),
     ("events", "kind=call.met", 0),
     ("plans", "account=A-1001&state=proposed", 1),
+    ("sma-entries", "account=A-1001&kind=deposit&at_from=2026-03-02T15:00:00Z", 1),
+    ("sma-entries", "at_before=2026-03-02T15:00:00Z", 0),
     ("notices", "account=A-1001&state=queued&kind=call.issued", 1),
     ("clients", "name=client OF&account=A-1001", 1),
 ]
