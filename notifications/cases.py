@@ -19,11 +19,11 @@ from django.db.models import Prefetch
 
 from margin.models import Assessment, Charge, Cure, Event, Measure, PlanFill, Receivable
 from market.models import Instrument, Kind
+from notifications import figures
 from notifications.addresses import visible
+from notifications.figures import Figures
 
 ZERO = Decimal(0)
-# Methodologies that charge each unit held by itself: closing a unit releases its own charge (notifications.ways).
-CHARGED_BY_UNIT = ("reg_t", "loan")
 
 
 @dataclass(frozen=True)
@@ -54,47 +54,6 @@ class Demand:
     market_cures: bool
     cause: str
     resolution: str
-
-
-@dataclass(frozen=True)
-class Holding:
-    """One holding at the prices of the assessment; value and requirement in the account's currency, None if unknown."""
-
-    name: str
-    code: str
-    is_cash: bool
-    currency: str
-    quantity: Decimal
-    price: Decimal | None
-    value: Decimal | None
-    requirement: Decimal | None
-    haircut: Decimal | None = ZERO
-    """What a loan's collateral does not count of its value; zero for margin securities, None if unknown."""
-    lot_size: Decimal = Decimal(1)
-
-
-@dataclass(frozen=True)
-class Together:
-    """Holdings that are charged together, such as shares and the call written on them, in the account's currency."""
-
-    names: tuple[str, ...]
-    requirement: Decimal
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What the assessment found for the regime of this event."""
-
-    at: datetime
-    equity: Decimal
-    requirement: Decimal
-    restore_requirement: Decimal
-    cover: Decimal | None
-    holdings: tuple[Holding, ...]
-    fee_rate: Decimal
-    is_charged_by_unit: bool
-    """Every charge belongs to units of one holding, so that closing some releases their share."""
-    together: tuple[Together, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -281,7 +240,7 @@ def _case(event: Event, body: dict[str, Any], rows: Gathered) -> Case:
         zone=zone_or(account.client.time_zone, settings.TIME_ZONE),
         firm=_firm(),
         demand=_demand(event, body, rows),
-        figures=_figures(assessment, regime, rows),
+        figures=figures.of(assessment, regime, rows.instruments),
         sales=rows.sales.get(event.call_id or 0, ()),
         residual=rows.residuals.get(event.call_id or 0),
     )
@@ -317,103 +276,3 @@ def _demand(event: Event, body: dict[str, Any], rows: Gathered) -> Demand | None
         cause=row["escalation_cause"],
         resolution=row["resolution"],
     )
-
-
-def _figures(assessment: Assessment | None, regime: str, rows: Gathered) -> Figures | None:
-    measures = assessment.measures.all() if assessment else ()
-    measure = next((measure for measure in measures if measure.regime == regime), None)
-    if assessment is None or measure is None:
-        return None
-    charges = list(measure.charges.all())
-    terms = assessment.policy_version.terms if assessment.policy_version else {}
-    stated: dict[str, Any] = next((one for one in terms.get("regimes", []) if one.get("regime") == regime), {})
-    return Figures(
-        at=assessment.at,
-        equity=measure.equity,
-        requirement=measure.requirement,
-        restore_requirement=measure.restore_requirement,
-        cover=measure.cover,
-        holdings=_holdings(assessment, charges, stated.get("methodology", ""), rows),
-        fee_rate=Decimal(terms.get("fee_rate", "0")),
-        is_charged_by_unit=stated.get("methodology") in CHARGED_BY_UNIT
-        and not stated.get("parts")
-        and bool(charges)
-        and all(charge.instrument_id for charge in charges if charge.amount),
-        together=tuple(_together(charge, rows) for charge in charges if charge.amount and _legs(charge)),
-    )
-
-
-def _legs(charge: Charge) -> list[Mapping[str, Any]]:
-    """The positions that a charge on several of them is for, as it was explained."""
-    return list(charge.explanation.get("legs", ()))
-
-
-def _together(charge: Charge, rows: Gathered) -> Together:
-    instruments = [rows.instruments[int(leg["instrument"])] for leg in _legs(charge)]
-    return Together(tuple(visible(instrument.name) for instrument in instruments), charge.amount)
-
-
-def _holdings(assessment: Assessment, charges: list[Charge], methodology: str, rows: Gathered) -> tuple[Holding, ...]:
-    by_instrument: dict[int, list[Charge]] = defaultdict(list)
-    told: dict[int, Mapping[str, Any]] = {}
-    for charge in charges:
-        if charge.instrument_id:
-            by_instrument[charge.instrument_id].append(charge)
-        for leg in (charge.explanation, *_legs(charge)):
-            if leg.get("instrument"):
-                told.setdefault(int(leg["instrument"]), {**leg, "fx": charge.explanation.get("fx")})
-    return tuple(
-        _holding(
-            instrument := rows.instruments[int(row[0])],
-            Decimal(row[1]),
-            by_instrument.get(instrument.pk, []),
-            told.get(instrument.pk) or _marked(instrument, row[3], assessment.currency),
-            assessment.currency,
-            methodology,
-        )
-        for row in assessment.holdings
-    )
-
-
-def _marked(instrument: Instrument, mark: str | None, base: str) -> Mapping[str, Any]:
-    """What a holding that nothing is charged for was valued at, where no exchange rate is needed to tell."""
-    if mark is None or instrument.currency != base:
-        return {}
-    price = Decimal(mark) / instrument.price_divisor
-    return {"price": price, "multiplier": instrument.multiplier, "fx": 1}
-
-
-def _holding(
-    instrument: Instrument,
-    quantity: Decimal,
-    charges: list[Charge],
-    told: Mapping[str, Any],
-    base: str,
-    methodology: str,
-) -> Holding:
-    """Price and exchange rate are those of a charge it is in, which states what it was computed from."""
-    price, value = None, None
-    if instrument.kind == Kind.CASH:
-        value = quantity if instrument.currency == base else None
-    elif "price" in told and told.get("fx"):
-        price = Decimal(told["price"])
-        value = quantity * price * Decimal(told["multiplier"]) * Decimal(told["fx"])
-    return Holding(
-        name=visible(instrument.name),
-        code=visible(instrument.code),
-        is_cash=instrument.kind == Kind.CASH,
-        currency=instrument.currency,
-        quantity=quantity,
-        price=price,
-        value=value,
-        requirement=sum((charge.amount for charge in charges), ZERO) if charges else None,
-        haircut=_haircut(told, methodology),
-        lot_size=instrument.lot_size,
-    )
-
-
-def _haircut(told: Mapping[str, Any], methodology: str) -> Decimal | None:
-    if methodology != "loan":
-        return ZERO
-    stated = told.get("inputs", {}).get("haircut_rate")
-    return None if stated is None else Decimal(stated)

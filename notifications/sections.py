@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from notifications import ways, wording
-from notifications.cases import Case, Demand, Figures, Holding
+from notifications.cases import Case, Demand
+from notifications.figures import Figures, Holding
 
 ZERO = Decimal(0)
 MOST_POSITIONS = 20

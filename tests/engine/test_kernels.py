@@ -165,10 +165,11 @@ def test_rubbish_behind_a_good_header_never_does_more_than_raise(rubbish):
 
 
 def in_a_process(code, **environment):
+    inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}  # ours, once warm
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=environment.pop("cwd", ROOT),
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environment},
         capture_output=True,
         text=True,
         timeout=180,
@@ -201,13 +202,30 @@ def test_kernels_load_from_a_checkout_that_cannot_be_written(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     code = (
-        "import os, sys; sys.path.insert(0, '.'); from margin.engine import kernels; kernels.warm();"
+        "import os, sys; sys.path.insert(0, '.'); from margin.engine import kernels; kernels.rows();"
         "print(os.environ['NUMBA_CACHE_DIR'])"
     )
     first, second = (in_a_process(code, cwd=tmp_path, TMPDIR=str(temporary)) for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stdout == second.stdout
-    folder = Path(first.stdout.strip())
+    folder = Path(first.stdout.strip()).parent
     assert folder.parent == temporary
     assert folder.stat().st_mode & 0o777 == 0o700
     assert list(folder.rglob("*.nbc"))
+
+
+def test_the_cache_is_named_by_the_text_of_all_kernels(tmp_path):
+    # A kernel inlines what it calls in another file, and numba's cache does not notice when that file changes.
+    copy = tmp_path / "margin"
+    shutil.copytree(ROOT / "margin" / "engine", copy / "engine", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "__init__.py").touch()
+    code = (
+        "import os, sys; sys.path.insert(0, '.'); from margin.engine import kernels; kernels.rows();"
+        "print(os.environ['NUMBA_CACHE_DIR'])"
+    )
+    before = in_a_process(code, cwd=tmp_path)
+    with (copy / "engine/kernels/machine.py").open("a") as source:
+        source.write("# changed\n")
+    after = in_a_process(code, cwd=tmp_path)
+    assert before.returncode == after.returncode == 0, before.stderr + after.stderr
+    assert before.stdout != after.stdout

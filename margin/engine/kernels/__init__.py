@@ -4,6 +4,7 @@ Everything here is sequential, releases the GIL and is compiled once into a cach
 nothing: the compiled modules are loaded by the first call, or by `warm()`.
 """
 
+import hashlib
 import os
 import stat
 import tempfile
@@ -77,16 +78,31 @@ def programs() -> ModuleType:
 
 
 def _choose_cache() -> None:
-    """Numba caches beside the source; where that cannot be written, in a folder of this user alone."""
-    if "NUMBA_CACHE_DIR" in os.environ or _is_writable(Path(__file__).parent / "__pycache__"):
+    """Numba caches beside the source; where that cannot be written, in a folder of this user alone.
+
+    The folder is named by the text of all kernels: numba itself sees a change of a kernel's own file only, and would
+    go on using what it compiled from the old text of another that is called from there.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
         return
+    beside = Path(__file__).parent / "__pycache__"
+    folder = beside if _is_writable(beside) else _private_folder()
+    os.environ["NUMBA_CACHE_DIR"] = str(folder / f"kernels-{_digest()}")
+
+
+def _digest() -> str:
+    text = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def _private_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"margin-desk-kernels-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     # Cached kernels are code: never load them from a folder that somebody else could have filled.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         folder = Path(tempfile.mkdtemp(prefix="margin-desk-kernels-"))
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    return folder
 
 
 def _is_writable(folder: Path) -> bool:

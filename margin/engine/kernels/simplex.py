@@ -8,132 +8,18 @@ variables are ≥ 0. Variables have labels: the columns of the tableau as given,
 import numpy as np
 from numba import njit, types
 
-SOLVED, INFEASIBLE, TOO_LARGE, UNBOUNDED = 0, 1, 2, 3
+from margin.engine.kernels.pivoting import HEAD, INFEASIBLE, SOLVED, TINY, TOO_LARGE, UNBOUNDED, WHOLE, dual, primal
 
-HEAD = 2  # rows of the objective
-_TINY = 1e-9  # what counts as zero
-_PIVOT = 1e-7  # the smallest entry to divide by
+__all__ = ["INFEASIBLE", "SOLVED", "TOO_LARGE", "UNBOUNDED", "minimise"]
 _GROWTH = 1e6  # how much larger than the program's entries a table's may become before floats lose the thread
 _NOISE = 1e-13  # entries of cuts below are rounding
 _SPREAD = 1e-6  # smallest to largest entry of a cut worth having
-_WHOLE = 1e-6  # how far from a whole number a count may lie and still be one
-_DEGENERATE = 30  # pivots without progress before Bland's rule, which cannot cycle, takes over
 _PATIENCE = 100  # nodes before the search starts again in another way
 # Ways to search: rounds of cuts at the root, and at other nodes; branch where it costs most; first go the nearer way.
 _WAYS = ((4, 1, True, True), (4, 0, False, False), (2, 1, False, True), (0, 0, True, True))
 _CUTS = 8  # most cuts of a round
 _DEPTHS = 300  # deepest path of the search
 _CELLS = 1 << 24  # most numbers kept on that path (128 MB)
-
-
-@njit(nogil=True)
-def _pivot(table, height, labels, columns, row, column):
-    """Exchange the variable of `row` with the zero variable of `column`."""
-    width = table.shape[1]
-    inverse = 1.0 / table[row, column]
-    for j in range(width):
-        table[row, j] *= inverse
-    table[row, column] = inverse
-    for i in range(height):
-        factor = table[i, column]
-        if i == row or factor == 0.0:
-            continue
-        table[i, column] = 0.0
-        for j in range(width):
-            table[i, j] -= factor * table[row, j]
-    labels[row], columns[column] = columns[column], labels[row]
-
-
-@njit(nogil=True)
-def _entering(table, columns, bland, tolerance):
-    """The column that lowers the objective most (Bland: the lowest label that lowers it); -1 at the optimum."""
-    chosen, level, steepest = -1, 1, 0.0
-    for j in range(table.shape[1] - 1):
-        row = 0 if abs(table[0, j]) > _TINY else 1
-        slope = table[row, j]
-        if slope >= (-_TINY if row == 0 else -tolerance):
-            continue
-        if bland:
-            better = chosen < 0 or columns[j] < columns[chosen]
-        else:
-            better = row < level or (row == level and slope < steepest)
-        if better:
-            chosen, level, steepest = j, row, slope
-    return chosen
-
-
-@njit(nogil=True)
-def _primal(table, height, labels, columns, tolerance, limit):
-    """Simplex from a feasible tableau to an optimal one."""
-    last = table.shape[1] - 1
-    stalled = 0
-    for _ in range(limit):
-        bland = stalled > _DEGENERATE
-        column = _entering(table, columns, bland, tolerance)
-        if column < 0:
-            return SOLVED
-        row, least = -1, np.inf
-        for i in range(HEAD, height):
-            entry = table[i, column]
-            if entry <= _PIVOT:
-                continue
-            ratio = max(table[i, last], 0.0) / entry
-            if row < 0 or ratio < least - _TINY:
-                row, least = i, ratio
-            elif ratio <= least + _TINY:
-                if labels[i] < labels[row] if bland else entry > table[row, column]:
-                    row = i
-                least = min(least, ratio)
-        if row < 0:
-            return UNBOUNDED
-        stalled = stalled + 1 if least <= _TINY else 0
-        _pivot(table, height, labels, columns, row, column)
-    return TOO_LARGE
-
-
-@njit(nogil=True)
-def _leaving(table, height, labels, bland, infeasible):
-    """The row farthest below zero (Bland: with the lowest label); -1 if none is."""
-    chosen, worst = -1, -infeasible
-    for i in range(HEAD, height):
-        value = table[i, table.shape[1] - 1]
-        if value >= (-infeasible if bland else worst):
-            continue
-        if not bland or chosen < 0 or labels[i] < labels[chosen]:
-            chosen, worst = i, value
-    return chosen
-
-
-@njit(nogil=True)
-def _dual(table, height, labels, columns, infeasible, cutoff, limit):
-    """Dual simplex after rows were added. INFEASIBLE: no solution, or none that costs at most `cutoff`."""
-    last = table.shape[1] - 1
-    stalled = 0
-    for _ in range(limit):
-        if -table[0, last] > _WHOLE or -table[1, last] > cutoff:
-            return INFEASIBLE
-        bland = stalled > _DEGENERATE
-        row = _leaving(table, height, labels, bland, infeasible)
-        if row < 0:
-            return SOLVED
-        column, first, second, is_clear = -1, np.inf, np.inf, True
-        for j in range(last):
-            entry = -table[row, j]
-            if entry <= _PIVOT:
-                is_clear &= entry <= _TINY
-                continue
-            over = max(table[0, j], 0.0) / entry
-            over = 0.0 if over <= _TINY else over
-            ratio = table[1, j] / entry if over else max(table[1, j] / entry, 0.0)
-            if column < 0 or over < first or (over == first and ratio < second):
-                column, first, second = j, over, ratio
-            elif over == first and ratio == second and columns[j] < columns[column]:
-                column = j
-        if column < 0:
-            return INFEASIBLE if is_clear else TOO_LARGE
-        stalled = stalled + 1 if first == 0.0 and second == 0.0 else 0
-        _pivot(table, height, labels, columns, row, column)
-    return TOO_LARGE
 
 
 @njit(nogil=True)
@@ -149,7 +35,7 @@ def _penalties(table, row, columns, whole):
     down, up = np.inf, np.inf
     for j in range(last):
         entry = table[row, j]
-        if abs(entry) <= _TINY:
+        if abs(entry) <= TINY:
             continue
         away = part if entry > 0.0 else 1.0 - part
         loss = table[1, j] * away / abs(entry)
@@ -169,7 +55,7 @@ def _fractional(table, height, labels, columns, whole, by_cost):
     chosen, highest, farthest = -1, 0.0, 0.0
     for i in range(HEAD, height):
         off = abs(table[i, last] - np.rint(table[i, last]))
-        if labels[i] >= last or not whole[labels[i]] or off <= _WHOLE:
+        if labels[i] >= last or not whole[labels[i]] or off <= WHOLE:
             continue
         down, up = _penalties(table, i, columns, whole) if by_cost else (1.0, 1.0)
         score = max(min(down, up), 1e-7) * min(max(down, up, 1e-7), 1e3)
@@ -251,17 +137,17 @@ def _resolve(table, height, labels, columns, whole, rounds, by_cost, cutoff, lim
     tolerance, infeasible, trusted, pivots = limits
     bound = -np.inf
     while True:
-        status = _dual(table, height, labels, columns, infeasible, cutoff, pivots)
+        status = dual(table, height, labels, columns, infeasible, cutoff, pivots)
         if status == SOLVED:
-            status = _primal(table, height, labels, columns, tolerance, pivots)
+            status = primal(table, height, labels, columns, tolerance, pivots)
         if _largest(table, height) > trusted:
             return TOO_LARGE, height, -1
-        if status == SOLVED and (-table[1, -1] > cutoff or -table[0, -1] > _WHOLE):
+        if status == SOLVED and (-table[1, -1] > cutoff or -table[0, -1] > WHOLE):
             status = INFEASIBLE
         if status != SOLVED:
             return status, height, -1
         row = _fractional(table, height, labels, columns, whole, by_cost)
-        if row < 0 or rounds == 0 or -table[1, -1] < bound + _TINY:
+        if row < 0 or rounds == 0 or -table[1, -1] < bound + TINY:
             return SOLVED, height, row
         tall = _cut(table, height, labels, columns, whole, infeasible)
         if tall == height:
@@ -391,15 +277,15 @@ def minimise(program, is_whole, known, gap, nodes, pivots):
         most = max(most, program[i, -1])
         total += program[i, -1]
     infeasible = 1e-11 * most
-    tolerance = min(_TINY, max(1e-13, gap / (4.0 * total)))  # so small that all values together make no gap
+    tolerance = min(TINY, max(1e-13, gap / (4.0 * total)))  # so small that all values together make no gap
     trusted = _GROWTH * _largest(program, height)
     values = np.zeros(whole.size)
-    status = _primal(table, height, labels, columns, tolerance, pivots)
-    if status == SOLVED and -table[0, -1] > _WHOLE:
+    status = primal(table, height, labels, columns, tolerance, pivots)
+    if status == SOLVED and -table[0, -1] > WHOLE:
         _settle(program, table, height, labels, whole, values)
         status = INFEASIBLE
     if status == SOLVED:  # what the smallest entries left below zero
-        status = _dual(table, height, labels, columns, infeasible, np.inf, pivots)
+        status = dual(table, height, labels, columns, infeasible, np.inf, pivots)
     if status != SOLVED:
         return status, values, 0.0, 0
     if _fractional(table, height, labels, columns, whole, False) < 0 and _largest(table, height) <= trusted:
