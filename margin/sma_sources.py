@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts import cash, fills
 from accounts.models import CashMovement, Cause, Fill, PositionFact
@@ -28,8 +28,13 @@ from margin.snapshot import Snapshot
 from market.models import Instrument
 
 Moved = CashMovement.Kind
-UNTOUCHED = (Moved.FEE, Moved.FUNDING, Moved.SETTLEMENT)  # like falling prices they leave SMA alone; the excess follows
 PAID = {Moved.DIVIDEND: Kind.DIVIDEND, Moved.INTEREST: Kind.INTEREST}
+LEFT_ALONE = (  # like falling prices; the excess follows
+    Q(kind__in=(Moved.FEE, Moved.FUNDING, Moved.SETTLEMENT))
+    | Q(kind__in=tuple(PAID), amount__lt=0, reverses=None)  # charged
+    | Q(kind__in=tuple(PAID), amount__gt=0, reverses__isnull=False)  # and its return
+    | Q(kind=Moved.CORRECTION, source="receivable")  # what liquidation writes down is nobody's money coming in
+)
 STOCK = ("equity", "etf")
 
 
@@ -102,11 +107,10 @@ class Source:
 def unposted(accounts: Sequence[int], *, until: datetime) -> dict[int, list[Source]]:
     """What took effect until then, has no entry and is in no opening excess: by account, in order."""
     found: dict[int, list[Source]] = {}
-    moved = _without_entry(CashMovement.objects.all(), "movement", "effective_at", accounts, until)
-    for movement in moved.exclude(kind__in=UNTOUCHED).select_related("currency", "reverses"):
-        if _kind_of(movement) is not None:
-            source = Source(movement.account_id, movement.effective_at, movement=movement)
-            found.setdefault(movement.account_id, []).append(source)
+    moved = _without_entry(CashMovement.objects.exclude(LEFT_ALONE), "movement", "effective_at", accounts, until)
+    for movement in moved.select_related("currency"):
+        source = Source(movement.account_id, movement.effective_at, movement=movement)
+        found.setdefault(movement.account_id, []).append(source)
     traded = list(
         _without_entry(Fill.objects.all(), "fill", "traded_at", accounts, until).select_related(
             "instrument", "reverses"
@@ -166,23 +170,16 @@ def _held_after(traded: Sequence[Fill]) -> dict[tuple[int, int, str], Decimal]:
 # --- movements --------------------------------------------------------------------------------------
 
 
-def _kind_of(movement: CashMovement) -> Kind | None:
-    """None where SMA is left alone: interest and dividends charged, and their return."""
-    comes_in = movement.amount > 0
-    if movement.kind in PAID:
-        if comes_in:
-            return PAID[Moved(movement.kind)] if movement.reverses_id is None else None
-        return None if movement.reverses_id is None else Kind.REVERSAL
-    if comes_in:
-        return Kind.DEPOSIT
-    return Kind.WITHDRAWAL if movement.kind == Moved.WITHDRAWAL else Kind.REVERSAL
-
-
 def _of_movement(movement: CashMovement, close: Close) -> Entry:
     kind = _kind_of(movement)
-    assert kind is not None  # noqa: S101  `unposted` left the others out
     amount = worth(abs(movement.amount), movement.currency.currency, movement.account_id, close)
     return Entry(kind, _rounded(kind, amount, close.exponent(movement.account_id)))
+
+
+def _kind_of(movement: CashMovement) -> Kind:
+    if movement.amount > 0:
+        return PAID.get(Moved(movement.kind), Kind.DEPOSIT)
+    return Kind.WITHDRAWAL if movement.kind == Moved.WITHDRAWAL else Kind.REVERSAL
 
 
 def worth(amount: Decimal, currency: str, account: int, close: Close) -> Decimal:

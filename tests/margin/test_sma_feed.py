@@ -5,9 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as Dec
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 
 from accounts import cash, fills, positions
 from margin import closing, sma, sma_feed, sweep, tasks
@@ -67,13 +69,13 @@ def numbered():
     return f"n{next(rows.numbers)}"
 
 
-def pay(owner, amount, at, *, kind="deposit", currency="USD"):
+def pay(owner, amount, at, *, kind="deposit", currency="USD", source="bank"):
     one = cash.CashMovement(
         account=owner,
         currency=rows.cash(currency),
         kind=kind,
         amount=Dec(amount),
-        source="bank",
+        source=source,
         external_reference=numbered(),
         effective_at=at,
     )
@@ -253,6 +255,17 @@ def test_what_is_taken_back_is_undone_and_what_is_charged_is_left_alone(stock):
     assert told(owner)[3:] == [("sale", 3100, 0), ("reversal", 100, 0)]
 
 
+def test_a_correction_counts_both_ways_but_what_is_written_down_is_no_money_in(stock):
+    owner = rows.account()
+    pay(owner, "100", day(2))
+    pay(owner, "30", day(2) + timedelta(minutes=1), kind="correction")
+    pay(owner, "-50", day(2) + timedelta(minutes=2), kind="correction")
+    pay(owner, "-20", day(2) + timedelta(minutes=3), kind="fee")
+    pay(owner, "20", day(2) + timedelta(minutes=3), kind="correction", source="receivable")
+    end(day(3))
+    assert told(owner) == [("deposit", 100, 0), ("deposit", 130, 0), ("reversal", 80, 0)]
+
+
 def test_shorts_are_sold_and_covered_by_half_and_what_has_no_loan_value_is_paid_in_full(stock):
     owner, penny = rows.account(), rows.equity("PENNY", margin_eligible=False)
     pay(owner, "20000", day(2))
@@ -427,6 +440,22 @@ def test_an_account_that_moves_on_while_it_is_measured_waits_for_the_next_close(
     assert told(owner) == [*TOLD, ("deposit", 1307, 0)]
 
 
+def test_an_account_posted_to_while_it_is_measured_waits_and_is_given_back_nothing(stock, monkeypatch):
+    owner, _ = two_accounts(stock)
+    end(day(3), X="100")
+    pay(owner, "1", day(4))
+    measured = closing.regulation.measured
+
+    def slowly(*args):
+        found = measured(*args)
+        sma.post(owner, kind=Kind.REVERSAL, amount=Dec(1300), at=day(4), reference="spent")
+        return found
+
+    monkeypatch.setattr(closing.regulation, "measured", slowly)
+    assert end(day(4), X="120").waiting == {owner.code: sma_feed.OVERTAKEN}
+    assert sma.state(owner) == State(Dec(0), Dec(0))
+
+
 def test_an_account_posted_to_after_the_sweep_waits(stock):
     owner, _ = two_accounts(stock)
     sma.post(owner, kind=Kind.SECURITIES, amount=Dec(10), at=day(3) + timedelta(hours=1), reference="brought in")
@@ -449,6 +478,12 @@ def test_the_task_sweeps_after_the_close_and_closes_and_does_nothing_before_it(s
         monkeypatch.setattr("market.clock.now", lambda at=at: at)
         tasks.close_sma()
         assert told(owner) == entries
+
+
+def test_the_close_is_on_the_schedule_once_and_in_the_operations_page(db):
+    row = PeriodicTask.objects.get(task="margin.close_sma")
+    assert (row.crontab.hour, str(row.crontab.timezone), row.enabled) == ("16-18", "America/New_York", True)
+    assert f"| {row.name} | `{row.task}` |" in (settings.BASE_DIR / "docs/operations.md").read_text()
 
 
 def test_the_command_closes_a_day_and_names_who_waits(sessions, monkeypatch, capsys):
