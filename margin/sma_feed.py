@@ -9,7 +9,7 @@ An account that was there before SMA was kept begins with an entry "opening": th
 which holds all that came before. One whose first holding came since begins with nothing, and all of it is posted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -67,24 +67,21 @@ def _feed_chunk(ids: Sequence[int], close: Close, fed: Fed) -> None:
     chunk = _locked(ids, close)
     fed.waiting |= dict.fromkeys(chunk.moved_on, OVERTAKEN)
     planned: dict[int, list[Posting]] = {}
+    by_rules: dict[Rules, list[list[Posting]]] = {}
     for pk in sorted((chunk.opening | chunk.sources.keys()) - chunk.moved_on):
         try:
-            planned[pk] = _postings(chunk.accounts[pk], chunk, close)
+            rules, postings = close.rules(pk), _postings(chunk.accounts[pk], chunk, close)
         except NotKnown as unknown:
             fed.waiting[pk] = str(unknown)
-    for rules, accounts in _by_rules(planned, close).items():
-        for batch in _batches([planned[pk] for pk in accounts]):
+            continue
+        planned[pk] = postings
+        by_rules.setdefault(rules, []).append(postings)
+    for rules, lists in by_rules.items():
+        for batch in _batches(lists):
             _post(batch, rules, close, fed)
     posted = planned.keys() - fed.waiting.keys()
     fed.opened += len(posted & chunk.opening)
     fed.posted += sum(not posting.reference for pk in posted for posting in planned[pk])
-
-
-def _by_rules(planned: Mapping[int, object], close: Close) -> dict[Rules, list[int]]:
-    found: dict[Rules, list[int]] = {}
-    for pk in planned:
-        found.setdefault(close.rules(pk), []).append(pk)
-    return found
 
 
 def _batches(lists: Sequence[list[Posting]]) -> Iterator[list[list[Posting]]]:

@@ -214,19 +214,19 @@ def test_a_restricted_account_may_replace_what_it_sells_in_either_order(stock, f
 
 
 def test_sma_is_not_used_where_the_day_leaves_a_maintenance_deficiency(stock):
-    """By hand: SMA 5,000. X falls to 50: equity 5,000; 12,000 of Y: maintenance 25 % of 22,000, a deficiency of 500.
+    """By hand: SMA 5,000. X falls to 40: equity 3,000; 6,000 of Y: maintenance 25 % of 14,000, a deficiency of 500.
 
-    Y asks 6,000, of which SMA has 5,000: the 1,000 it lacks is called, and holds the deficiency.
+    Y asks 1,000 and 2,000, which SMA has; but 500 of it may not be used, and is called with the last.
     """
     owner = rows.account()
     pay(owner, "15000", day(2))
     trade(owner, stock["X"], "200", "100", day(2))
     end(day(3), X="100", Y="50")
     assert told(owner)[-1] == ("purchase", 5000, 0)
-    trade(owner, stock["Y"], "60", "50", day(4) - timedelta(hours=2))
-    trade(owner, stock["Y"], "180", "50", day(4) - timedelta(hours=1))
-    end(day(4), X="50", Y="50")
-    assert told(owner)[-2:] == [("purchase", 3500, 0), ("purchase", 0, 1000)]
+    trade(owner, stock["Y"], "40", "50", day(4) - timedelta(hours=2))
+    trade(owner, stock["Y"], "80", "50", day(4) - timedelta(hours=1))
+    end(day(4), X="40", Y="50")
+    assert told(owner)[-2:] == [("purchase", 4000, 0), ("purchase", 2500, 500)]
 
 
 def test_money_that_left_beyond_sma_is_called(stock):
