@@ -26,24 +26,23 @@ class World:
     at: datetime
 
 
-def contract(row: Any, world: World) -> Contract | None:
-    """The contract of one instrument row, or None where it is written on nothing.
+def contract(row: Any, world: World) -> tuple[Contract | None, str]:
+    """(the contract of one instrument row, or None where it is written on nothing; why it cannot be read, or '').
 
-    What cannot be read leaves `spot` None with the reason, so that its holders are unpriced and nobody is guessed at.
+    What cannot be read makes its holders unpriced, as if it had no price: nobody is guessed at.
     """
     if row.underlying_id is None or row.kind not in WRITTEN:
-        return None
+        return None, ""
     underlying = world.stored[row.underlying_id]
-    price = world.prices.get(underlying.id, NO_PRICE)
-    spot, reason = price.mark, f"{underlying.code}: {price.refused}" if price.refused else ""
     try:
+        spot, reason = _price(underlying, row, world)
         rare = contracts.read(row.terms, row.deliverable)
-        delivered = tuple(_delivered(code, units, world) for code, units in rare.units.items())
+        delivered = tuple(_delivered(code, units, row, world) for code, units in rare.units.items())
     except ValueError as error:
-        rare, delivered, reason = contracts.Rare(), (), f"{row.code}: {error}"
-    return Contract(
+        return None, str(error)
+    read = Contract(
         underlying=underlying.id,
-        spot=None if reason or spot is None else _main_unit(spot, underlying.price_divisor),
+        spot=spot,
         spot_reason=reason,
         margin_class=underlying.margin_class,
         leverage=underlying.leverage,
@@ -65,7 +64,9 @@ def contract(row: Any, world: World) -> Contract | None:
         conversion=rare.conversion,
         exercise_price=rare.exercise_price,
         underlying_code=underlying.code,
+        issuer=underlying.issuer,
     )
+    return read, ""
 
 
 def last_day(expires_at: datetime, zone: str | None) -> Any:
@@ -80,13 +81,28 @@ def _index(underlying: Any) -> int:
     return int(underlying.id) if underlying.kind == "index" else 0
 
 
-def _delivered(code: str, units: Decimal, world: World) -> tuple[int, Decimal, Decimal | None]:
+def _delivered(code: str, units: Decimal, row: Any, world: World) -> tuple[int, Decimal, Decimal | None]:
     if code not in world.ids:
         raise ValueError(f"deliverable.units.{code}: not an instrument of ours")
     delivered = world.stored[world.ids[code]]
-    price = world.prices.get(delivered.id, NO_PRICE)
-    mark = None if price.refused or price.mark is None else _main_unit(price.mark, delivered.price_divisor)
+    mark, _ = _price(delivered, row, world)
     return delivered.id, units, mark
+
+
+def _price(underlying: Any, row: Any, world: World) -> tuple[Decimal | None, str]:
+    """(price of what an instrument is written on, in the main unit of its currency; why there is none).
+
+    A strike is in the currency of the option or warrant: ValueError where the price would be in another.
+    """
+    if row.kind in ("option", "warrant") and underlying.currency != row.currency:
+        raise ValueError(
+            f"priced in {row.currency}, and {underlying.code}, which it is written on, in {underlying.currency}; "
+            "no rule compares them"
+        )
+    price = world.prices.get(underlying.id, NO_PRICE)
+    if price.refused or price.mark is None:
+        return None, f"{underlying.code}: {price.refused}" if price.refused else ""
+    return _main_unit(price.mark, underlying.price_divisor), ""
 
 
 def _main_unit(price: Decimal, divisor: int) -> Decimal:

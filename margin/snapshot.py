@@ -179,6 +179,7 @@ def instrument_rows(stored: Mapping[int, Any], prices: PriceSet) -> list[build.I
     for row in stored.values():
         ended = f"ended {row.ended_at:%Y-%m-%d}" if row.ended_at and row.ended_at <= prices.at else ""
         price = prices.prices.get(row.id, Price(refused=ended or "no price"))
+        contract, unreadable = contracts.contract(row, world)
         rows.append(
             build.InstrumentRow(
                 id=row.id,
@@ -186,7 +187,7 @@ def instrument_rows(stored: Mapping[int, Any], prices: PriceSet) -> list[build.I
                 kind=row.kind,
                 currency=row.currency,
                 price=price.mark,
-                reason=ended or price.refused,
+                reason=ended or price.refused or unreadable,
                 price_divisor=row.price_divisor,
                 multiplier=row.multiplier,
                 leverage=row.leverage,
@@ -196,7 +197,7 @@ def instrument_rows(stored: Mapping[int, Any], prices: PriceSet) -> list[build.I
                 debt_class=row.debt_class,
                 matures_on=row.matures_on,
                 minor_exponent=row.minor_exponent,
-                contract=contracts.contract(row, world),
+                contract=contract,
                 margin_class=row.margin_class,
                 index=row.index_id or 0,
                 issuer=row.issuer,

@@ -89,6 +89,7 @@ class Contract:
     conversion: Decimal = ZERO
     exercise_price: Decimal = ZERO  # per share
     underlying_code: str = ""  # how the underlying is named; '' when not stated
+    issuer: str = ""  # of the underlying: one name for concentration; '' when not stated
 
 
 @dataclass(frozen=True)

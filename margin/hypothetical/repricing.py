@@ -112,8 +112,8 @@ def _respotted(instruments: Instruments, contract: Array, prices: Array, is_move
             continue
         spot, reason = one.spot, one.spot_reason
         at = rows.get(one.underlying)
-        if at is not None and (not reason or reason.startswith(f"{instruments.codes[at]}: ")):
-            spot, reason = prices[at], ""  # any other reason: its own terms cannot be read
+        if at is not None:
+            spot, reason = prices[at], ""
         deliverable = tuple(
             (each, units, prices[rows[each]] if each in rows else price) for each, units, price in one.deliverable
         )
