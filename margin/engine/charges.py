@@ -102,10 +102,10 @@ def _position_lines(of_policy: sums.PolicySums, regime: int, account: int) -> It
 
 def _group_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Iterator[Line]:
     for part in of_policy.parts[regime]:
-        for group in np.flatnonzero(part.groups.account == account):
-            positions = part.groups.position[part.groups.members(int(group))]
+        for group in part.groups.of_account(account):
+            positions = part.groups.position[part.groups.members(group)]
             fx = part.fx[group]
-            for charge in part.figures.told(int(group)).charges:
+            for charge in part.figures.told(group).charges:
                 legs = tuple((int(positions[place]), quantity) for place, quantity in charge.legs)
                 at = legs[0][0] if len(legs) == 1 else ACCOUNT
                 amount = charge.amount * fx
@@ -117,8 +117,8 @@ def _floor_lines(of_policy: sums.PolicySums, regime: int, account: int, charged:
     for part in of_policy.parts[regime]:
         if part.floors is None or part.floors[account] <= charged:
             continue
-        (group,) = np.flatnonzero(part.groups.account == account)
-        told = part.figures.told(int(group)).floor
+        (group,) = part.groups.of_account(account)
+        told = part.figures.told(group).floor
         if told is None:
             raise ValueError(f"{part.rule.methodology} does not tell where its floor of {part.floors[account]} is from")
         amount = part.floors[account] - charged

@@ -41,7 +41,7 @@ class Groups:
 
     instruments: Instruments
     base: Units  # what the regime's own methodology says of one unit of each instrument
-    account: Array  # int64[g] index of the account within the policy's accounts
+    account: Array  # int64[g] index of the account within the policy's accounts, rising
     currency: Array  # int32[g] index into the instruments' currencies
     offsets: Array  # int64[g + 1]
     position: Array  # int64[q] row of the book's positions
@@ -55,6 +55,11 @@ class Groups:
     def members(self, group: int) -> slice:
         """The group's positions, as a slice of the position arrays."""
         return slice(int(self.offsets[group]), int(self.offsets[group + 1]))
+
+    def of_account(self, account: int) -> range:
+        """The account's groups."""
+        first, beyond = np.searchsorted(self.account, [account, account + 1]).tolist()
+        return range(first, beyond)
 
 
 @dataclass(frozen=True)

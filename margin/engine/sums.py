@@ -163,7 +163,11 @@ class PolicySums:
         refused: dict[int, list[str]] = {}
         for row, reason in self.book.refused:
             refused.setdefault(row, []).append(reason)
-        return [tuple(dict.fromkeys(self._reasons(int(k), refused))) for k in chosen]
+        refusals: dict[int, list[str]] = {}
+        for part in (part for regime in self.parts for part in regime):
+            for account, reason in part.refusals():
+                refusals.setdefault(account, []).append(reason)
+        return [tuple(dict.fromkeys(self._reasons(int(k), refused, refusals))) for k in chosen]
 
     def unknown_costs(self, regime: int, chosen: int) -> tuple[str, ...]:
         """The securities of one account whose missing cost leaves the regime in doubt."""
@@ -176,7 +180,8 @@ class PolicySums:
             if self.book.quantity[p] > 0 and self.book.cost_decimals[p] < 0
         )
 
-    def _reasons(self, k: int, refused: Mapping[int, list[str]]) -> Iterable[str]:
+    def _reasons(self, k: int, refused: Mapping[int, list[str]], refusals: Mapping[int, list[str]]) -> Iterable[str]:
+        """`refused` is by row of the book, the parts' `refusals` by account."""
         yield from refused.get(int(self.rows[k]), ())
         base = self.held.currencies[self.book.base[self.rows[k]]]
         for segment in range(int(self.first[k]), int(self.first[k + 1])):
@@ -187,9 +192,7 @@ class PolicySums:
             if self.fx.exact(segment) == 0:
                 quoted = self.held.currencies[self.book.segment_currency[self.segments[segment]]]
                 yield f"no rate {quoted}/{base}"
-        for regime in self.parts:
-            for part in regime:
-                yield from (reason for account, reason in part.refusals() if account == k)
+        yield from refusals.get(k, ())
         for rule, rates in zip(self.policy.regimes, self.rule_fx, strict=True):
             if rates.exact(k) == 0:
                 stated = by_code(rule.methodology).currency(rule.measure, rule.terms)

@@ -75,6 +75,9 @@ def _measure(reader: Reader, group: int) -> _Measured:
         found = covered(held)
     except Refusal as refusal:
         return _Measured(None, str(refusal))
+    except (ArithmeticError, ValueError) as error:  # one account's numbers must not stop a sweep
+        codes = ", ".join(reader.groups.instruments.codes[reader.groups.instrument[reader.groups.members(group)]])
+        return _Measured(None, f"{codes}: cannot be computed ({type(error).__name__}: {error})")
     return _Measured(found, "", found.requirement, found.initial, found.equity)
 
 

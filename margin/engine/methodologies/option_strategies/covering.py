@@ -194,6 +194,11 @@ def covered(held: Held) -> Covered:
         found = cover.cheapest(problem)
     except cover.NoCover as error:
         raise Refusal(_uncovered(held, str(error))) from None
+    except ArithmeticError:  # the cover failed its check in whole numbers
+        codes = ", ".join(option.series.code for option in held.options)
+        raise Refusal(
+            f"{codes}: no cover of so many contracts can be proven the cheapest; margin them by hand"
+        ) from None
     return Covered(held, tuple((offered[k], times) for k, times in found.pieces), found.spreads)
 
 

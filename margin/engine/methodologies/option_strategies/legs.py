@@ -15,6 +15,7 @@ from margin.engine.measures import INITIAL, REQUIREMENT, VALUE, Units
 from margin.engine.methodologies.option_strategies.terms import Rates, Terms
 
 OPTION, WARRANT, FUND = KINDS.index("option"), KINDS.index("warrant"), KINDS.index("etf")
+_LAST_YEAR = 4999  # moments of expiry are counted in half days, on the calendar of dates (`spreads.moment`)
 INDEX_CLASSES = frozenset({"narrow_index", "broad_index", "high_cap_index", "vol_index"})
 
 
@@ -150,6 +151,8 @@ def _check(code: str, contract: Contract, market: Market) -> None:
         raise Refusal(f"{code}: scale {contract.scale} and leverage {contract.leverage} must be positive")
     if contract.expires_on is None:
         raise Refusal(f"{code}: no expiry date")
+    if contract.expires_on.year > _LAST_YEAR:
+        raise Refusal(f"{code}: expires on {contract.expires_on}; correct the date")
     if contract.expires_on < market.on:
         raise Refusal(f"{code}: expired on {contract.expires_on}; book its expiry, exercise or assignment")
     if contract.is_adjusted and not contract.deliverable and not contract.deliverable_cash:
@@ -217,7 +220,7 @@ def recognised(series: Series) -> Decimal | None:
 
 
 def months_later(on: date, months: int) -> date:
-    """The same day so many calendar months later, or the last day of a shorter month; the last day there is, at most."""
+    """The same day so many calendar months later, or the last day of a shorter month; at most the last day there is."""
     year, month = divmod(on.month - 1 + months, 12)
     year, month = on.year + year, month + 1
     if year > MAXYEAR:
