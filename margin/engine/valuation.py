@@ -15,6 +15,7 @@ from margin.engine import pricing
 from margin.engine.columns import KINDS, Array, Contract, Instruments, Market
 from margin.engine.measures import silence
 
+PARITY_TOLERANCE = Decimal("0.02")  # of spot, where no terms state one
 _DAYS_OF_YEAR = 365
 _WARRANT = KINDS.index("warrant")
 _WRITTEN = (KINDS.index("option"), _WARRANT)
@@ -188,7 +189,7 @@ def scenario_values(
     market: Market,
     price_shocks: Array,
     volatility_shocks: Array,
-    parity_tolerance: Decimal = Decimal("0.02"),
+    parity_tolerance: Decimal = PARITY_TOLERANCE,
 ) -> Array:
     """Profit [n, points] of one unit of each instrument, long, at any shocks: for what-ifs and stress. float64.
 

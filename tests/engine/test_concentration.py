@@ -102,7 +102,9 @@ def test_an_option_that_cannot_be_valued_leaves_its_holder_unpriced():
     contract = Contract(11, D(50), right="call", strike=D(50), style="american", expires_on=date(2024, 12, 20))
     option = stock("2", id=21, code="A-C50", kind="option", multiplier=D(100), contract=contract)
     world = account("0", (option, 1), regimes=(exchange(stress_rate="0.30"),))  # no risk-free rate is known
-    assert figures(world).reasons == ("A-C50: cannot be valued for the single-name stress",)
+    assert figures(world).reasons == (
+        "A-C50: risk_free: no rate for USD; it cannot be valued for the single-name stress",
+    )
 
 
 def test_options_are_stressed_with_what_they_are_written_on():

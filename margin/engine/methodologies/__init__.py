@@ -91,6 +91,16 @@ def check(rule: RegimeRule) -> None:
     for k, part in enumerate(rule.parts):
         module = part_by_code(part.methodology)
         _check_stated(part, module, module.GROUP_MEASURES, f"{where}, parts[{k}]")
+    _check_claims([part for part in rule.parts if part.measure not in concentration.GROUP_MEASURES], where)
+
+
+def _check_claims(claiming: list[PartRule], where: str) -> None:
+    """No position is charged twice: parts that charge in the methodology's place share no kind."""
+    for k, part in enumerate(claiming):
+        for other in claiming[:k]:
+            shared = ", ".join(sorted(set(part.kinds) & set(other.kinds)))
+            if shared:
+                raise ValueError(f"{where}: {other.methodology} and {part.methodology} would both charge {shared}")
 
 
 def _check_stated(

@@ -103,7 +103,8 @@ def measure_groups(groups: Groups, market: Market, measure: str, terms: Terms) -
     zero = np.full(len(groups), ZERO, object)
     told = _Explained(groups, names, rate, branch, surcharge, stress, terms).told if len(groups) else nothing_told
     floor = None if terms.stress_rate is None else stress.floor
-    return GroupFigures(requirement, requirement, zero, stress.refused, told, floor)
+    refused = _refused(groups, stress, market, terms)
+    return GroupFigures(requirement, requirement, zero, refused, told, floor)
 
 
 def _group_of(groups: Groups) -> Array:
@@ -111,14 +112,14 @@ def _group_of(groups: Groups) -> Array:
 
 
 def _labels(instruments: Instruments) -> Array:
-    """One name per instrument: its issuer, else what it is written on, else itself."""
-    codes = dict(zip(instruments.ids.tolist(), instruments.codes.tolist(), strict=True))
-    labels = instruments.codes.copy()
-    for i, contract in enumerate(instruments.contract):
-        if contract is not None:
-            labels[i] = codes.get(contract.underlying, f"underlying {contract.underlying}")
+    """One name per instrument: its issuer, else the name of what it is written on, else itself."""
     stated = instruments.issuer != ""
-    labels[stated] = instruments.issuer[stated]
+    labels = np.where(stated, instruments.issuer, instruments.codes)
+    named = dict(zip(instruments.ids.tolist(), labels, strict=True))
+    for i, contract in enumerate(instruments.contract):
+        if contract is not None and not stated[i]:
+            known = contract.issuer or named.get(contract.underlying) or contract.underlying_code
+            labels[i] = known or f"underlying {contract.underlying}"
     return labels
 
 
@@ -158,12 +159,23 @@ def _rates(groups: Groups, names: _Names, gross: Array, market: Market, terms: T
 
 
 def _minimum(groups: Groups, market: Market, terms: Terms) -> Array:
-    """The minimum value in each group's currency; without a rate nothing is below it."""
+    """The minimum value in each group's currency; 0 without a rate, and the group is then refused."""
     codes = groups.instruments.currencies
     rates = {c: market.rate(terms.currency, codes[c]) or ZERO for c in set(groups.currency.tolist())}
     out = np.full(len(groups), ZERO, object)
     out[:] = [terms.minimum_value * rates[c] for c in groups.currency.tolist()]
     return out
+
+
+def _refused(groups: Groups, stress: "_Stress", market: Market, terms: Terms) -> Array:
+    """Why a group has no number: a name that cannot be stressed, or a minimum value that cannot be converted."""
+    refused = stress.refused.copy()
+    if terms.share and terms.minimum_value:
+        for group, currency in enumerate(groups.currency.tolist()):
+            quoted = groups.instruments.currencies[currency]
+            if market.rate(terms.currency, quoted) is None:
+                refused[group] = refused[group] or f"no rate {terms.currency}/{quoted} for the minimum value of a name"
+    return refused
 
 
 def _surcharges(groups: Groups, value: Array, rate: Array) -> Array:
@@ -188,14 +200,16 @@ def _stress(groups: Groups, names: _Names, market: Market, terms: Terms) -> _Str
     found = _Stress(*(np.full(len(groups), value, object) for value in (ZERO, -1, "")))
     if terms.stress_rate is None or not len(groups):
         return found
-    shock = float(terms.stress_rate)
-    unit = valuation.scenario_values(groups.instruments, market, np.array([-shock, shock]), np.zeros(2))
-    unknown = np.flatnonzero(np.isnan(unit).any(axis=1))
-    for p in np.flatnonzero(np.isin(groups.instrument, unknown)):
-        code = groups.instruments.codes[groups.instrument[p]]
-        found.refused[_group_of(groups)[p]] = f"{code}: cannot be valued for the single-name stress"
-    for point in range(unit.shape[1]):
-        per_unit = _decimals(np.nan_to_num(unit[:, point]))[groups.instrument]
+    moves = (-terms.stress_rate, terms.stress_rate)
+    model = valuation.model_of(groups.instruments, market, valuation.PARITY_TOLERANCE)
+    owner = _group_of(groups)
+    for p in np.flatnonzero(model.refused[groups.instrument] != ""):
+        reason = model.refused[groups.instrument[p]]
+        found.refused[owner[p]] = f"{reason}; it cannot be valued for the single-name stress"
+    unit = valuation.unit_values(model, np.array(moves, np.float64), np.zeros(len(moves)))
+    for point, move in enumerate(moves):
+        linear, modelled = worth(groups.instruments) * move, _decimals(np.nan_to_num(unit[:, point]))
+        per_unit = pick(model.is_option, modelled, linear)[groups.instrument]
         profit = per_account(groups.quantity * per_unit * groups.to_group, names.of_position, len(names.group))
         for name in np.flatnonzero(profit < ZERO):
             group = names.group[name]
