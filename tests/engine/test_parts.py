@@ -191,6 +191,18 @@ def test_quantities_beyond_what_the_search_tells_apart_refuse_their_account_alon
     assert second.requirement == 200 + 1000
 
 
+def test_a_book_too_large_to_solve_refuses_its_account_before_it_fills_the_memory():
+    wide = [
+        (option(right, str(strike), "1", id=10_000 + 1_000 * (right == "put") + strike, spot="500"), -1)
+        for right in ("call", "put")
+        for strike in range(1, 301)
+    ]
+    first, second = beside(wide, legs("-1 C 110 @2", spot="100"), parts=(strategies(),))
+    assert first.status == Status.UNPRICED
+    assert "300 of them short puts and 300 short calls: too large" in first.reasons[0]
+    assert second.requirement == 1200
+
+
 def test_an_expiry_beyond_all_calendars_refuses_its_account_alone():
     far = option("call", "110", "2", id=5, spot="100", expires_on=date(9000, 1, 1))
     first, second = beside([(far, -1)], legs("-1 C 110 @2", spot="100"), parts=(strategies(),))

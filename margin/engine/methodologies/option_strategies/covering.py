@@ -22,6 +22,9 @@ from margin.engine.methodologies.option_strategies.legs import (
 from margin.engine.methodologies.option_strategies.terms import Terms
 from margin.engine.methodologies.option_strategies.ways import Held, Position, Stock, Way
 
+_ROWS_PER_LEG = 3  # of the program, which has a column for each pair
+_MOST_CELLS = 1 << 26  # of the program: half a gigabyte, held more than once
+
 
 @dataclass(frozen=True)
 class Loan:
@@ -170,6 +173,7 @@ def require_prices(held: Held) -> None:
 
 def covered(held: Held) -> Covered:
     """The cheapest cover. Refusal names a short that nothing covers. Call inside `exact.exactly()`."""
+    _require_size(held)
     offered = (*shorts.ways(held), *hedges.ways(held), *spreads.boxes(held))
     if not offered and all(option.contracts > 0 for option in held.options):
         return Covered(held, (), ())
@@ -200,6 +204,18 @@ def covered(held: Held) -> Covered:
             f"{codes}: no cover of so many contracts can be proven the cheapest; margin them by hand"
         ) from None
     return Covered(held, tuple((offered[k], times) for k, times in found.pieces), found.spreads)
+
+
+def _require_size(held: Held) -> None:
+    """Refusal where the pairs of short puts and calls alone would fill the memory, and so stop a sweep."""
+    calls = sum(option.is_short and option.series.is_call for option in held.options)
+    puts = sum(option.is_short for option in held.options) - calls
+    if puts * calls * _ROWS_PER_LEG * len(held.options) > _MOST_CELLS:
+        first = held.options[0].series.code
+        raise Refusal(
+            f"{first} and {len(held.options) - 1} more options, {puts} of them short puts and {calls} short calls: "
+            "too large to solve exactly; margin them by hand"
+        )
 
 
 def _uncovered(held: Held, reason: str) -> str:
