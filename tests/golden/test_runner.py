@@ -3,12 +3,13 @@
 import csv
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.golden import __main__ as command
-from tests.golden import runner
+from tests.golden import runner, us_rows
 from tests.golden.rows import SHARED
 
 US = SHARED / "us_cases.csv"
@@ -56,6 +57,12 @@ def test_a_case_without_a_needed_price_fails_with_the_reason(cases, tmp_path):
     (result,) = runner.run(written([{**short, "underlying_price": ""}], tmp_path / "cases.csv"))
     assert result.outcome == runner.FAILED
     assert "no price" in result.differences[0]
+
+
+def test_a_month_from_its_last_day_ends_with_a_shorter_one():
+    leg, params = {"right": "C"}, {"months_to_expiry": 1}
+    assert us_rows._expiry(leg, params, date(2021, 8, 31)) == date(2021, 9, 30)
+    assert us_rows._expiry({"right": None}, {}, date(2024, 2, 29)) == date(2029, 2, 28)
 
 
 def test_an_unknown_operation_is_unsupported_and_named(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from margin.engine.build import InstrumentRow
 from margin.engine.columns import Contract
+from margin.engine.methodologies.option_strategies.legs import months_later
 
 CURRENCY = "USD"
 USD = InstrumentRow(1, CURRENCY, "cash", CURRENCY, minor_exponent=2)
@@ -170,7 +171,6 @@ def _expiry(leg: Mapping[str, Any], params: Mapping[str, Any], on: date) -> date
     if "expiry" in params:
         return date.fromisoformat(params["expiry"])
     if leg["right"] is None and not leg.get("expiry_months"):
-        return on.replace(year=on.year + YEARS_OF_A_SECURITY)
+        return months_later(on, 12 * YEARS_OF_A_SECURITY)
     months = leg.get("expiry_months") or params.get("months_to_expiry") or 1
-    years, month = divmod(on.month - 1 + int(months), 12)
-    return on.replace(year=on.year + years, month=month + 1)
+    return months_later(on, int(months))
