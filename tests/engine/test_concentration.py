@@ -72,6 +72,15 @@ def test_days_of_volume_are_charged_where_the_volume_is_known():
     assert requirement((a("10", daily_volume=D(100)), 499), volume=steps) == D("2495.00")  # 4.99 days: 50 %
     assert requirement((a("10", daily_volume=D(100)), 500), volume=steps) == D("5000.00")
     assert requirement((a("10"), 500), volume=steps) == D("1250.00")
+    assert requirement((a("10", daily_volume=D(0)), 500), volume=steps) == D("5000.00")  # it never trades
+
+
+@pytest.mark.parametrize(("volume", "days"), [("300", "1.7"), ("0", "endless")])
+def test_days_of_volume_are_told(volume, days):
+    terms = {"volume": [{"above": "1", "rate": "0.50"}]}
+    world = account("0", (a("10", daily_volume=D(volume)), 500), regimes=(exchange(**terms),))
+    told = explain(*world.arguments, 0)["regimes"][0]["requirement"]["charges"][-1]["sentence"]
+    assert told == f"500 A: {days} days of average volume, so 50 % of market value is asked"
 
 
 def test_the_loss_of_the_worst_name_is_a_floor_under_the_whole_requirement():

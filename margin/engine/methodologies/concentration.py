@@ -148,7 +148,7 @@ def _rates(groups: Groups, names: _Names, gross: Array, market: Market, terms: T
     by_share = of_name[names.of_position]
     by_volume = np.full(len(rate), ZERO, object)
     volume = groups.instruments.daily_volume[groups.instrument]
-    stated = np.array([one is not None and one > 0 for one in volume], bool)
+    stated = np.array([one is not None for one in volume], bool)
     for step in terms.volume:
         beyond = stated.copy()
         beyond[stated] = (abs(groups.quantity[stated]) >= step.above * volume[stated]).astype(bool)
@@ -224,6 +224,12 @@ def _decimals(values: Array) -> Array:
     return out
 
 
+def _days(quantity: Decimal, volume: Decimal | None) -> str:
+    if volume is None:
+        return ""
+    return f"{float(quantity) / float(volume):.1f}" if volume else "endless"
+
+
 @dataclass(frozen=True)
 class _Explained:
     groups: Groups
@@ -245,7 +251,7 @@ class _Explained:
     def _charge(self, place: int, p: int) -> GroupCharge:
         name, branch = self.names.of_position[p], str(self.branch[p])
         volume = self.groups.instruments.daily_volume[self.groups.instrument[p]]
-        days = "" if not volume else f"{float(abs(self.groups.quantity[p]) / volume):.1f}"
+        days = _days(abs(self.groups.quantity[p]), volume)
         share = Decimal(f"{self.names.share[name]:.3f}")
         inputs = {"name": str(self.names.label[name]), "share_rate": share, "days": days, "rate": self.rate[p]}
         legs = ((place, self.groups.quantity[p]),)
