@@ -95,6 +95,8 @@ def _read(instruments: Instruments, i: int, market: Market) -> tuple[float, bool
     is_warrant = instruments.kind[i] == _WARRANT
     spot, strike = _spot_and_strike(contract, instruments.multiplier[i], is_warrant)
     units = contract.conversion if is_warrant else instruments.multiplier[i]
+    if not units:
+        raise _NoValue("its conversion is not known")
     right, style = ("call", "american") if is_warrant else (contract.right, contract.style)
     currency = instruments.currencies[instruments.currency[i]]
     rate = market.risk_free.get(currency)

@@ -151,6 +151,15 @@ def test_what_cannot_be_valued_is_told_with_the_cause():
     assert "below its least value" in one.reasons[0]
 
 
+def test_a_warrant_of_which_no_conversion_is_stated_refuses_its_account_alone():
+    contract = Contract(STOCK, D(80), exercise_price=D(85), expires_on=date(2024, 12, 20))
+    bare = stock("6", id=60, code="WARR", kind="warrant", contract=contract)
+    first, second = beside([(bare, 100)], [(shares("100"), 100)], parts=(concentrated(stress_rate="0.3"),))
+    assert first.status == Status.UNPRICED
+    assert any("WARR: its conversion is not known" in reason for reason in first.reasons)
+    assert second.requirement == 3000
+
+
 def beside(*accounts, parts):
     """Assess accounts 1, 2, … each with its holdings, all in one sweep."""
     rows = {row.id: row for row in (*CASH, *(row for held in accounts for row, _ in held))}
