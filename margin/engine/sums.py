@@ -207,9 +207,9 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
     with exactly():
         units = tuple(governed_units(held, market, rule) for rule in policy.regimes)
         measured = parts.measure(held, policy, book, local, rows, units, market)
-        held, local, units = _after_claims(held, policy, book, local, rows, units)
+        held, local, units, is_claimed = _after_claims(held, policy, book, local, rows, units)
         table, lane_of = table_of(units, len(held))
-    reasons = reasons_of(held, policy, units)
+    reasons = reasons_of(held, policy, units, is_claimed)
     segments = build.runs(book.account_segments, rows)
     first = build.runs_offsets(book.account_segments, rows)
     lanes = _sum_lanes(book, local, table, reasons, segments)
@@ -245,13 +245,13 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
 
 def _after_claims(
     held: Instruments, policy: Policy, book: Book, local: Array, rows: Array, units: Sequence[Units]
-) -> tuple[Instruments, Array, tuple[Units, ...]]:
-    """Instruments, positions' rows and units once the parts' claims are taken out."""
+) -> tuple[Instruments, Array, tuple[Units, ...], Array]:
+    """Instruments, positions' rows and units once the parts' claims are taken out, and which rows some part claims."""
     if not any(rule.parts for rule in policy.regimes):
-        return held, local, tuple(units)
+        return held, local, tuple(units), np.zeros(len(held), bool)
     claims = parts.claim(held, policy, book, local, rows)
     taken = tuple(one.take(claims.origin, claims.claimed[:, k]) for k, one in enumerate(units))
-    return held.take(claims.origin), claims.local, taken
+    return held.take(claims.origin), claims.local, taken, np.asarray(claims.claimed.any(axis=1))
 
 
 def _sum_lanes(book: Book, local: Array, table: Table, reasons: Lane, segments: Array) -> Lanes:

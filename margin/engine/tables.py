@@ -116,12 +116,15 @@ def _magnitude(numbers: Array) -> int:
     return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
 
 
-def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units]) -> Lane:
-    """Why each holding makes its account unpriced: no price, no rule for its kind, or a rule cannot measure it."""
+def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units], is_claimed: Array) -> Lane:
+    """Why each holding makes its account unpriced: no price, no rule that charges it, or a rule cannot measure it.
+
+    A part has a rule for what it claims, not for all of the kinds it looks at.
+    """
     reasons = held.unpriced_reason.copy()
-    any_rule = np.zeros(len(held), bool)
+    any_rule = is_claimed.copy()
     for rule in policy.regimes:
-        any_rule |= governed(held, rule.governs)
+        any_rule |= governed(held, rule.kinds)
     for i in np.flatnonzero(~any_rule):
         reasons[i] = f"no rule for {KINDS[held.kind[i]].replace('_', ' ')} {held.codes[i]}"
     long, short = reasons, reasons.copy()

@@ -114,7 +114,9 @@ def _spot_and_strike(contract: Contract, multiplier: Decimal, is_warrant: bool) 
     """Of an adjusted contract: what it delivers, per unit; delivered cash does not move, so it lowers the strike."""
     strike = float(contract.exercise_price if is_warrant else contract.strike)
     spot = None if contract.spot is None else float(contract.spot)
-    if contract.is_adjusted and contract.deliverable:
+    if contract.is_adjusted:
+        if not contract.deliverable:
+            raise _NoValue("adjusted, but what it delivers is not known")
         if any(price is None for _, _, price in contract.deliverable):
             raise _NoValue("the price of something it delivers is not known")
         basket = sum(float(units) * float(price) for _, units, price in contract.deliverable if price is not None)

@@ -9,17 +9,19 @@ import pytest
 
 from margin.engine.assess import assess, explain, list_charges
 from margin.engine.columns import Contract, Market, PartRule
-from margin.engine.methodologies import concentration
+from margin.engine.methodologies import concentration, option_strategies
 from tests.engine.world import ON, account, figures, regime, stock
 
 D = Decimal
 KINDS = ("equity", "etf", "bond", "option")
+OPTION_TERMS = option_strategies.Terms.from_json(option_strategies.RULE_BOOK)
 STEPS = [{"above": "0.30", "rate": "0.40"}, {"above": "0.60", "rate": "0.60"}]
 
 
 def exchange(**terms):
     stated = concentration.Terms.from_json(terms)
-    return replace(regime("exchange"), parts=(PartRule("concentration", "addition", stated, KINDS),))
+    options = PartRule("option_strategies", "maintenance", OPTION_TERMS, KINDS)  # which charges them
+    return replace(regime("exchange"), parts=(options, PartRule("concentration", "addition", stated, KINDS)))
 
 
 def requirement(*holdings, cash="0", **terms):

@@ -120,9 +120,10 @@ def test_options_on_two_classes_of_one_issuer_are_one_name_though_no_share_is_he
         (stock("5", id=400, code="AB", issuer="Alfa"), 100),
         (stock("5", id=401), 100),
     )
-    assert found(*held, parts=(concentrated(share=steps),)).requirement == 500 + 125
+    parts = (strategies(), concentrated(share=steps))
+    assert found(*held, parts=parts).requirement == 500 + 125
     apart = ((written(300, "5", "Beta"), 1), *held[1:])
-    assert found(*apart, parts=(concentrated(share=steps),)).requirement == 125 + 125
+    assert found(*apart, parts=parts).requirement == 125 + 125
 
 
 def test_the_stress_of_stock_is_exact_however_small_its_price():
@@ -146,9 +147,29 @@ def test_a_minimum_value_without_its_exchange_rate_leaves_the_account_unpriced()
 
 def test_what_cannot_be_valued_is_told_with_the_cause():
     (leg,) = legs("1 C 50 @2", spot="100")  # worth 50 if exercised now
-    one = found(leg, parts=(concentrated(stress_rate="0.3"),))
+    one = found(leg, parts=(strategies(), concentrated(stress_rate="0.3")))
     assert one.status == Status.UNPRICED
     assert "below its least value" in one.reasons[0]
+
+
+def test_a_short_option_that_only_concentration_sees_has_no_rule():
+    one = found(*legs("-1 C 100 @5", spot="100"), parts=(concentrated(share=[{"above": "0.3", "rate": "0.4"}]),))
+    assert (one.status, one.reasons) == (Status.UNPRICED, ("no rule for option C100/1000",))
+
+
+def test_an_unlisted_option_that_portfolio_margin_does_not_take_has_no_rule():
+    rule_book = portfolio.Terms.from_json(portfolio.RULE_BOOK)
+    part = PartRule("portfolio", "requirement", rule_book, ("option", "equity", "etf"))
+    one = found(*legs("-1 C 100 @5", spot="100", venue="otc"), parts=(part,))
+    assert (one.status, one.reasons) == (Status.UNPRICED, ("no rule for option C100/1000",))
+
+
+def test_an_adjusted_option_whose_deliverable_is_unknown_is_not_modelled():
+    rule_book = portfolio.Terms.from_json(portfolio.RULE_BOOK)
+    part = PartRule("portfolio", "requirement", rule_book, ("option", "equity", "etf"))
+    one = found(*legs("-1 C 100 @5", spot="100", is_adjusted=True), parts=(part,))
+    assert one.status == Status.UNPRICED
+    assert "what it delivers is not known" in one.reasons[0]
 
 
 def test_a_warrant_of_which_no_conversion_is_stated_refuses_its_account_alone():
