@@ -150,11 +150,15 @@ def regime_page(regime: dict[str, Any], currency: str) -> dict[str, Any]:
         "called": figures.amount(rounded["amount"], currency),
         "levels": [(name, figures.amount(value, currency)) for name, value in regime["levels"].items()],
         "rounding": rounded["sentence"],
+        "forecast": [
+            f"{change['on']}: {exact(change['amount'], currency)} more needed at these prices: {change['reason']}"
+            for change in regime.get("forecast", [])
+        ],
         "charges": Table(
             "Charges: their sum is the requirement",
             ("on", "why", "rule", "exact amount"),
             [
-                (charge["code"] or "the account", charge["sentence"], charge["law"], exact(charge["amount"], currency))
+                (subject(charge, "the account"), charge["sentence"], charge["law"], exact(charge["amount"], currency))
                 for charge in regime["requirement"]["charges"]
             ],
             empty="Nothing is charged.",
@@ -175,6 +179,11 @@ def regime_page(regime: dict[str, Any], currency: str) -> dict[str, Any]:
             empty="The account holds nothing.",
         ),
     }
+
+
+def subject(charge: dict[str, Any], otherwise: str) -> str:
+    """What a charge is on: an instrument, the legs that are charged together, or the whole account."""
+    return charge.get("code") or ", ".join(leg["code"] for leg in charge.get("legs", ())) or otherwise
 
 
 def exact(amount: str, currency: str) -> Any:

@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts.models import CashMovement
+from backoffice.book import subject
 from margin import actors, calls, history, rows, workflow
 from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
 from market import clock, figures
@@ -170,7 +171,7 @@ def charges(measure: Measure) -> list[dict[str, Any]]:
     return [
         {
             "charge": charge,
-            "subject": charge.instrument.code if charge.instrument else "account",
+            "subject": subject(charge.explanation, charge.instrument.code if charge.instrument else "account"),
             "sentence": charge.explanation.get("sentence") or charge.code.replace("_", " "),
             "rule": charge.explanation.get("rule", ""),
             "source": charge.explanation.get("law") or charge.explanation.get("source", ""),

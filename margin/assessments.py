@@ -162,5 +162,5 @@ def explain(account: Account, *, at: datetime, known_at: datetime | None = None)
         accounts=snapshot.Accounts(ids=[account.pk]),
         past=past,
     )
-    tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, 0)
+    tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, 0, with_forecast=True)
     return {"code": account.code, "at": at.isoformat(), **tree}

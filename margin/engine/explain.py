@@ -18,8 +18,19 @@ Tree = dict[str, Any]
 _ROUNDING = "Exact until here; then once, to {exponent} decimals: requirement and amount called up, equity down."
 
 
-def explain(book: Book, instruments: Instruments, market: Market, rules: Rules, account_row: int) -> Tree:
-    """The whole calculation of one account. An unpriced account has reasons and no numbers."""
+def explain(
+    book: Book,
+    instruments: Instruments,
+    market: Market,
+    rules: Rules,
+    account_row: int,
+    *,
+    with_forecast: bool = False,
+) -> Tree:
+    """The whole calculation of one account. An unpriced account has reasons and no numbers.
+
+    `with_forecast` adds, per regime, the days on which the calendar alone will change what is needed.
+    """
     part = build.take(book, np.array([account_row]))
     policy = rules.policies[int(part.policy[0])]
     of_policy = sums.of_policy(part, instruments, market, policy, np.array([0]))
@@ -40,6 +51,9 @@ def explain(book: Book, instruments: Instruments, market: Market, rules: Rules, 
     exponent = instruments.minor_exponent(base)
     with exactly():
         tree["regimes"] = [_regime(of_policy, k, rule, exponent) for k, rule in enumerate(policy.regimes)]
+        if with_forecast:
+            for k, regime in enumerate(tree["regimes"]):
+                regime["forecast"] = _forecast(of_policy, k)
     return tree
 
 
@@ -74,6 +88,15 @@ def _regime(of_policy: sums.PolicySums, regime: int, rule: RegimeRule, exponent:
             "amount": f"{round_up(called, exponent):f}",
         },
     }
+
+
+def _forecast(of_policy: sums.PolicySums, regime: int) -> list[Tree]:
+    changes = [
+        (change.on, change.amount * part.fx[change.group], change.reason)
+        for part in of_policy.parts[regime]
+        for change in part.figures.forecast()
+    ]
+    return [{"on": on.isoformat(), "amount": plain(amount), "reason": reason} for on, amount, reason in sorted(changes)]
 
 
 def _limits(limits: Thresholds) -> Tree:

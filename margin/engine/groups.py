@@ -6,6 +6,7 @@ instruments belong together and which of them it claims; what is claimed is char
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -99,6 +100,22 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A day on which a group's need changes though no price does. `amount` is how much more it needs (negative: less)
+    than on the day before, at today's prices, in the group's currency."""
+
+    group: int
+    on: date
+    amount: Decimal
+    reason: str
+
+
+def no_changes() -> tuple[Change, ...]:
+    """The forecast of groups whose need the calendar alone never changes."""
+    return ()
+
+
+@dataclass(frozen=True)
 class GroupFigures:
     """Exact amounts per group, in its currency. Where `refused` says why, there is no number and the amounts are 0.
 
@@ -111,6 +128,7 @@ class GroupFigures:
     refused: Array  # str[g]
     told: Callable[[int], Told]
     floor: Array | None = None  # Decimal[g]: what the whole account must at least hold, whatever the charges say
+    forecast: Callable[[], Sequence[Change]] = no_changes  # in order of days within each group
 
 
 def nothing_told(_: int) -> Told:

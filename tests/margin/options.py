@@ -43,8 +43,7 @@ def option(underlying: Instrument, right: str, strike: str, **more: object) -> I
         right=right,
         strike=D(strike),
         style="american",
-        expires_at=datetime(2026, 6, 19, 20, 0, tzinfo=UTC),
-        **more,
+        **{"expires_at": datetime(2026, 6, 19, 20, 0, tzinfo=UTC), **more},
     )
 
 

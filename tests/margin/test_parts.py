@@ -1,6 +1,10 @@
 """Regimes with parts on stored accounts: options with their stock, portfolio margin, concentration."""
 
+from datetime import UTC, datetime
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
 
 from margin import assessments, replay, sweep, whatif
 from margin.models import Assessment, Charge, MarginCall, Measure
@@ -93,6 +97,21 @@ def test_an_option_whose_underlying_has_no_price_leaves_its_holder_unpriced(xyz)
     account("us_margin", "0", ABC_C10=-1)
     assert swept().unpriced == 1
     assert "ABC" in Assessment.objects.get().reasons[0]
+
+
+def test_the_day_on_which_a_long_option_loses_its_loan_value_is_announced(xyz):
+    # 1,000 of value is asked 750: 250 of it helps, until nine months are left.
+    strategies()
+    long = option(xyz, "call", "50", expires_at=datetime(2027, 1, 15, 21, 0, tzinfo=UTC))
+    quote(long, "10", MONDAY)
+    made = account("us_margin", "0", XYZ_C50=1)
+    (regime,) = assessments.explain(made, at=MONDAY)["regimes"]
+    assert (regime["equity"]["amount"], regime["requirement"]["amount"]) == ("1000", "750")
+    said = "XYZ-C50 has no loan value any more"
+    assert regime["forecast"] == [{"on": "2026-04-15", "amount": "250", "reason": said}]
+    printed = StringIO()
+    call_command("explain", made.code, at=MONDAY, stdout=printed)
+    assert f"2026-04-15: 250 USD more needed: {said}" in printed.getvalue()
 
 
 def test_sweep_explain_replay_and_what_if_agree_to_the_cent(xyz, money):

@@ -63,5 +63,7 @@ def _regime(regime: dict[str, Any], currency: str) -> Tree:
     for charge in regime["requirement"]["charges"]:
         requirement.add(f"{charge['amount']}  {charge['sentence']}  [dim]{charge['law']}[/]")
     node.add(f"deficit {rounded['deficit']}, to be called {rounded['amount']} {currency}")
+    for change in regime["forecast"]:
+        node.add(f"{change['on']}: {change['amount']} {currency} more needed: {change['reason']}")
     node.add(f"[dim]{rounded['sentence']}[/]")
     return node

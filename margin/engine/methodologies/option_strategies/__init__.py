@@ -16,6 +16,7 @@ from margin.engine.columns import Array, Market
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import GroupFigures, Groups, Told
 from margin.engine.methodologies.option_strategies.covering import Covered, Reader, covered, require_prices
+from margin.engine.methodologies.option_strategies.forecast import forecast
 from margin.engine.methodologies.option_strategies.keys import group_keys
 from margin.engine.methodologies.option_strategies.legs import Refusal
 from margin.engine.methodologies.option_strategies.telling import told
@@ -54,6 +55,7 @@ def measure_groups(groups: Groups, market: Market, measure: str, terms: Terms) -
         equity=_column([one.equity for one in found]),
         refused=_column([one.refused for one in found]),
         told=explained,
+        forecast=lambda: forecast(groups, market, terms),
     )
 
 

@@ -6,13 +6,13 @@ on which nine months remain (page 5).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 from margin.engine.columns import Market
 from margin.engine.exact import ZERO, exactly
-from margin.engine.groups import Groups
+from margin.engine.groups import Change, Groups
 from margin.engine.methodologies.option_strategies.covering import Reader, covered, require_prices
 from margin.engine.methodologies.option_strategies.legs import Refusal, is_loanable, months_later
 from margin.engine.methodologies.option_strategies.terms import Terms
@@ -21,21 +21,11 @@ from margin.engine.methodologies.option_strategies.ways import Held
 _DAY = timedelta(1)
 
 
-@dataclass(frozen=True)
-class Change:
-    """`amount` is how much more (negative: less) the group needs on that day than on the day before, at these prices.
+def forecast(groups: Groups, market: Market, terms: Terms) -> tuple[Change, ...]:
+    """Every day on which the need of a group changes though prices do not, in order. Refused groups have none.
 
     Expired legs are taken to be gone without exercise: what they deliver is re-margined when it is booked.
     """
-
-    group: int
-    on: date
-    amount: Decimal  # in the group's currency
-    reason: str
-
-
-def forecast(groups: Groups, market: Market, terms: Terms) -> tuple[Change, ...]:
-    """Every day on which the need of a group changes though prices do not, in order. Refused groups have none."""
     reader, out = Reader(groups, market, terms), []
     with exactly():
         for group in range(len(groups)):
