@@ -159,7 +159,7 @@ def arrange(
     `quantity` gives Decimals for rows of the book; `convert` the rate between two currencies, None where it is missing
     (the position's `to_group` is then 0, and the account unpriced anyway).
     """
-    chosen = np.flatnonzero(keys.keys[instrument] != NO_GROUP)
+    chosen = np.flatnonzero((keys.keys[instrument] != NO_GROUP) & holds_a_claim(keys, account, instrument))
     order = np.lexsort((instruments.ids[instrument[chosen]], keys.keys[instrument[chosen]], account[chosen]))
     chosen = chosen[order]
     starts = _starts(account[chosen], keys.keys[instrument[chosen]])
@@ -186,6 +186,13 @@ def arrange(
         quantity=quantity(position[chosen]),
         to_group=_rates(own, target, convert),
     )
+
+
+def holds_a_claim(keys: Keys, account: Array, instrument: Array) -> Array:
+    """bool per position: its account holds something that claims a group. Most accounts do not, and need no sorting."""
+    holds = np.zeros(int(account.max(initial=-1)) + 1, bool)
+    holds[account[keys.claims[instrument]]] = True
+    return holds[account]
 
 
 def _starts(account: Array, key: Array) -> Array:

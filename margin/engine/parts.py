@@ -9,7 +9,7 @@ import numpy as np
 from margin.engine import build
 from margin.engine.columns import Array, Book, Instruments, Market, PartRule, Policy
 from margin.engine.exact import ZERO, exactly
-from margin.engine.groups import NO_GROUP, GroupFigures, Groups, Keys, arrange, per_account
+from margin.engine.groups import NO_GROUP, GroupFigures, Groups, Keys, arrange, holds_a_claim, per_account
 from margin.engine.measures import INITIAL, REQUIREMENT, VALUE, Units, governed, larger
 from margin.engine.methodologies import part_by_code
 
@@ -78,6 +78,8 @@ def _claimed(keys: Keys, book: Book, local: Array, rows: Array) -> Array:
     """Positions in groups of which some member claims the group."""
     positions = build.runs(book.offsets, rows)
     owner = np.repeat(np.arange(len(rows)), np.diff(build.runs_offsets(book.offsets, rows)))
+    near = np.flatnonzero(holds_a_claim(keys, owner, local[positions]))
+    positions, owner = positions[near], owner[near]
     key = keys.keys[local[positions]]
     _, group = np.unique(np.column_stack([owner, key]), axis=0, return_inverse=True)
     group = group.reshape(-1)
