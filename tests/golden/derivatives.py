@@ -6,10 +6,27 @@ Operations are added with the methodologies that know them; the others are unsup
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.golden import (
+    ops_contagion,
+    ops_crypto_portfolio,
+    ops_csa,
+    ops_futures,
+    ops_loans,
+    ops_tiered,
+    ops_volatility,
+)
 from tests.golden.rows import document
 from tests.golden.unsupported import Unsupported
 
-OPERATIONS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
+OPERATIONS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    **ops_futures.OPERATIONS,
+    **ops_tiered.OPERATIONS,
+    **ops_crypto_portfolio.OPERATIONS,
+    **ops_csa.OPERATIONS,
+    **ops_loans.OPERATIONS,
+    **ops_volatility.OPERATIONS,
+    **ops_contagion.OPERATIONS,
+}
 
 
 def evaluate(row: Mapping[str, str]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
