@@ -54,6 +54,7 @@ class RegimeTerms:
     clear_rate: Decimal = Decimal("1.02")
     restore_rate: Decimal = ONE
     severe_rate: Decimal | None = None
+    restores_initial: bool = False
     market_cures: bool = True
     dwell_seconds: int = 0
     increase_rate: Decimal = Decimal("0.05")
@@ -168,6 +169,7 @@ def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:
         warning_rate=regime.warning_rate,
         restore_rate=regime.restore_rate,
         severe_rate=regime.severe_rate,
+        restores_initial=regime.restores_initial,
         parts=parts,
     )
     methodologies.check(rule)  # now, not in the first sweep: a rule that cannot be computed would stop every account

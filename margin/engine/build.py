@@ -368,6 +368,8 @@ def take(whole: Book, rows: Array) -> Book:
         segment_offsets=_sums_from_zero(lengths),
         segment_currency=whole.segment_currency[segments],
         refused=tuple((renumbered[row], reason) for row, reason in whole.refused if row in renumbered),
+        in_transit=None if whole.in_transit is None else whole.in_transit[rows],
+        disputed=None if whole.disputed is None else whole.disputed[rows],
     )
 
 

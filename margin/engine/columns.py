@@ -64,7 +64,7 @@ class Contract:
     `spot` is the price of the underlying; it is None, with the reason beside it, when it is not known.
     """
 
-    underlying: int  # instrument id; of a convertible or warrant: what it turns into
+    underlying: int  # instrument id; of a convertible or warrant: what it turns into; 0: nothing that is priced here
     spot: Decimal | None
     spot_reason: str = ""
     margin_class: str = "equity"  # of the underlying, one of MARGIN_CLASSES
@@ -90,6 +90,13 @@ class Contract:
     exercise_price: Decimal = ZERO  # per share
     underlying_code: str = ""  # how the underlying is named; '' when not stated
     issuer: str = ""  # of the underlying: one name for concentration; '' when not stated
+    # Futures, perpetuals and options on them.
+    is_inverse: bool = False  # paid in the coin it is priced in: one unit is worth -multiplier / price coins
+    commodity: str = ""  # the product that published margin parameters name
+    implied_volatility: Decimal | None = None  # of an option, as quoted
+    # Uncleared contracts: what a margin schedule reads.
+    asset_class: str = ""
+    notional: Decimal = ZERO  # of one unit
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,8 @@ class Book:
     segment_offsets: Array  # int64[s + 1]
     segment_currency: Array  # int32[s]
     refused: tuple[tuple[int, str], ...] = ()
+    in_transit: Array | None = None  # Decimal[m]: agreed transfers that are not settled, in base currency; None: none
+    disputed: Array | None = None  # Decimal[m]: the part of what is posted or asked that is in dispute; None: none
 
     def __len__(self) -> int:
         return len(self.accounts)
@@ -167,7 +176,7 @@ class Book:
 
 @dataclass(frozen=True)
 class Market:
-    """The day of the sweep, its exchange rates and its risk-free rates.
+    """The day of the sweep, its exchange rates, its risk-free rates, and what methodologies are told from outside.
 
     fx[base, quoted] is so many units of `quoted` for one of `base`.
     """
@@ -175,6 +184,8 @@ class Market:
     on: date
     fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     risk_free: Mapping[str, Decimal] = field(default_factory=dict)  # by currency, continuous, per year
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # published documents by the name that terms call them
+    adaptive_rates: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)  # model → instrument id → rate
 
     def rate(self, base: str, quoted: str) -> Decimal | None:
         """The stated rate, else the inverse of the opposite one to 12 digits; None if neither is known."""
@@ -217,6 +228,7 @@ class RegimeRule:
     warning_rate: Decimal | None = None
     restore_rate: Decimal = ONE
     severe_rate: Decimal | None = None  # 0: equity below nothing
+    restores_initial: bool = False  # a call asks up to the initial requirement, as in futures; else the maintenance
     parts: tuple[PartRule, ...] = ()
 
     @property

@@ -12,7 +12,7 @@ from margin.engine import build, charges, sums
 from margin.engine.columns import Array, Book, Instruments, Market, RegimeRule, Rules, Status
 from margin.engine.exact import ZERO, exactly, plain, round_down, round_up
 from margin.engine.levels import Thresholds, classify, thresholds
-from margin.engine.measures import Levels, Sentence
+from margin.engine.measures import PROFIT, Levels, Sentence
 
 Tree = dict[str, Any]
 _ROUNDING = "Exact until here; then once, to {exponent} decimals: requirement and amount called up, equity down."
@@ -113,6 +113,8 @@ def _equity_parts(of_policy: sums.PolicySums, regime: int) -> list[Tree]:
             for name, sign in units.equity.items():
                 lane = of_policy.table.lanes[lane_of[name]]
                 local = sign * abs(quantity) * (lane.short[i] if quantity < 0 else lane.long[i])
+                if name == PROFIT and local:
+                    local -= of_policy.cost(position) or ZERO
                 if local:
                     parts.append(
                         {

@@ -27,7 +27,8 @@ def thresholds(levels: Levels, rule: RegimeRule, number: Callable[[Decimal], Any
     def times(rate: Decimal | None) -> Array | None:
         return None if rate is None else levels.requirement * number(rate)
 
-    restore = levels.restore if levels.restore is not None else levels.requirement * number(rule.restore_rate)
+    target = levels.initial if rule.restores_initial else levels.requirement
+    restore = levels.restore if levels.restore is not None else target * number(rule.restore_rate)
     return Thresholds(
         watch=times(rule.watch_rate),
         warning=levels.warning if levels.warning is not None else times(rule.warning_rate),

@@ -1,16 +1,19 @@
 """The words between a methodology and the engine: lanes and charges per unit, totals and levels per account."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from margin.engine.columns import CASH, KINDS, Array, Instruments
-from margin.engine.exact import ZERO
+from margin.engine.exact import ONE, ZERO, inverse
 
 VALUE, REQUIREMENT, INITIAL = "value", "requirement", "initial"
+PROFIT = "profit"  # what futures and perpetuals are worth beyond what they cost: part of VALUE in the end
+MARGINED = (KINDS.index("future"), KINDS.index("perpetual"))  # paid by variation margin, so only their profit is owned
+_INVERSE_DIGITS = 18
 CHARGED = frozenset({REQUIREMENT, INITIAL})  # the lanes that a part takes over where it claims a position
 
 
@@ -68,6 +71,7 @@ class Units:
     refused: Lane  # str
     equity: Mapping[str, int]
     counts_cost: Array | None = None  # bool: instruments whose long cost is summed as totals["cost"]
+    is_margined: Array | None = None  # bool: instruments of which only the profit, value less cost, is equity
 
     def take(self, rows: Array, claimed: Array) -> "Units":
         """The units of the chosen instruments. Where `claimed`, a part charges them: what is left is their value."""
@@ -80,6 +84,7 @@ class Units:
             refused=restricted(self.refused.take(rows), ~claimed, ""),
             equity=self.equity,
             counts_cost=None if self.counts_cost is None else self.counts_cost[rows],
+            is_margined=None if self.is_margined is None else self.is_margined[rows],
         )
 
 
@@ -136,8 +141,38 @@ def governed(instruments: Instruments, kinds: Sequence[str]) -> Array:
 
 
 def worth(instruments: Instruments) -> Array:
-    """Market value of one unit, in the instrument's currency. Call inside `exact.exactly()`."""
-    return instruments.price * instruments.multiplier
+    """Market value of one unit, in the instrument's currency. Call inside `exact.exactly()`.
+
+    An inverse contract is paid in the coin it is priced in: one unit is a debt of multiplier ÷ price coins, so that its
+    value rises with the price. The quotient is fixed once to 18 digits.
+    """
+    value: Array = instruments.price * instruments.multiplier
+    for i, contract in enumerate(instruments.contract):
+        if contract is not None and contract.is_inverse and instruments.price[i]:
+            value[i] = -instruments.multiplier[i] * inverse(instruments.price[i], _INVERSE_DIGITS)
+    return value
+
+
+def gain(instruments: Instruments, move: Decimal) -> Array:
+    """What one unit of each instrument gains, linear ones exactly, when its own price moves by the rate `move`.
+
+    An inverse contract's gain in coins is its notional × move ÷ (1 + move). Call inside `exact.exactly()`.
+    """
+    gains: Array = worth(instruments) * move
+    for i, contract in enumerate(instruments.contract):
+        if contract is not None and contract.is_inverse:
+            gains[i] = -gains[i] * inverse(ONE + move, _INVERSE_DIGITS)
+    return gains
+
+
+def with_profit(units: Units, instruments: Instruments, rows: Array) -> Units:
+    """The units with the lane PROFIT on those of `rows` that are margined. Call inside `exact.exactly()`."""
+    margined = rows & np.isin(instruments.kind, MARGINED)
+    if VALUE not in units.lanes or not margined.any():
+        return units
+    value = worth(instruments)
+    lane = restricted(Lane(value, -value), margined)
+    return replace(units, lanes={**units.lanes, PROFIT: lane}, equity={**units.equity, PROFIT: 1}, is_margined=margined)
 
 
 def pick(where: Array, yes: Any, no: Any) -> Array:

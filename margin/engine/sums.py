@@ -14,12 +14,13 @@ import numpy as np
 from margin.engine import build, kernels, parts
 from margin.engine.columns import Array, Book, Instruments, Market, Policy, RegimeRule
 from margin.engine.exact import ONE, ZERO, exactly
-from margin.engine.measures import Lane, Totals, Units
+from margin.engine.measures import PROFIT, VALUE, Lane, Totals, Units
 from margin.engine.methodologies import by_code, check
 from margin.engine.parts import Part
 from margin.engine.tables import Table, common_scale, governed_units, held_of, reasons_of, table_of
 
 _WORD = 64
+_ENTRY = "entry"  # what margined positions cost
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class PolicySums:
     first: Array  # int64[len(rows) + 1] CSR over segments
     lanes: Lanes
     costs: Mapping[int, tuple[Lanes, Array]]  # per regime that counts cost: sums and "unknown" per segment
+    entries: Mapping[int, tuple[Lanes, Array]]  # the same of what margined positions cost, per regime that has any
     fx: Rates  # per segment, to the account's base currency
     rule_fx: tuple[Rates, ...]  # per regime, per account: the methodology's own currency in the base currency
     parts: tuple[tuple[Part, ...], ...]  # per regime
@@ -97,9 +99,14 @@ class PolicySums:
             picked["cost"] = cost.floats()[:, 0]
             wide |= (cost.marks & kernels.WIDE) > 0
             unknown[owner[segment_unknown]] = True
+        if regime in self.entries:
+            entry, _ = self.entries[regime]
+            picked[_ENTRY] = entry.floats()[:, 0]
+            wide |= (entry.marks & kernels.WIDE) > 0
         for name, column in picked.items():
             columns[name] = np.bincount(owner, weights=column * rates, minlength=len(self.rows))
             magnitude += np.bincount(owner, weights=np.abs(column * rates), minlength=len(self.rows))
+        columns = _with_profit(columns)
         if self.parts[regime]:
             columns = parts.completed(self.parts[regime], columns, np.arange(len(self.rows)))
             magnitude += parts.magnitude(self.parts[regime], len(self.rows))
@@ -115,12 +122,17 @@ class PolicySums:
             name: _by_owner(self._segment_sums(segments, lane) * self.fx.exact(segments), owner, len(chosen))
             for name, lane in self.lane_of[regime].items()
         }
+        if regime in self.entries:
+            paid = self._costs(self.entries[regime][0], self.units[regime].is_margined, segments, shorts=True)
+            columns[_ENTRY] = _by_owner(paid * self.fx.exact(segments), owner, len(chosen))
+        columns = _with_profit(columns)
         if self.parts[regime]:
             columns = parts.completed(self.parts[regime], columns, chosen)
         unknown = np.zeros(len(chosen), bool)
         if regime in self.costs:
-            _, segment_unknown = self.costs[regime]
-            columns["cost"] = _by_owner(self._costs(regime, segments) * self.fx.exact(segments), owner, len(chosen))
+            cost, segment_unknown = self.costs[regime]
+            paid = self._costs(cost, self.units[regime].counts_cost, segments, shorts=False)
+            columns["cost"] = _by_owner(paid * self.fx.exact(segments), owner, len(chosen))
             unknown[owner[segment_unknown[segments]]] = True
         return Totals(columns, Decimal, self.rule_fx[regime].exact(chosen), unknown)
 
@@ -144,15 +156,19 @@ class PolicySums:
     def quantity(self, position: int) -> Decimal:
         return Decimal(int(self.book.quantity[position])).scaleb(-int(self.book.decimals[position]))
 
-    def _costs(self, regime: int, segments: Array) -> Array:
-        cost, counts = self.costs[regime][0], self.units[regime].counts_cost
+    def cost(self, position: int) -> Decimal | None:
+        """What a position cost, in its instrument's currency; None where nobody knows."""
+        decimals = int(self.book.cost_decimals[position])
+        return None if decimals < 0 else Decimal(int(self.book.cost[position])).scaleb(-decimals)
+
+    def _costs(self, cost: Lanes, counts: Array | None, segments: Array, *, shorts: bool) -> Array:
         sums = cost.decimals(segments, 0)
         for k in np.flatnonzero(cost.marks[segments] & kernels.WIDE):
             sums[k] = sum(
                 (
-                    Decimal(int(self.book.cost[p])).scaleb(-int(self.book.cost_decimals[p]))
+                    self.cost(p) or ZERO
                     for p in self.positions(int(segments[k]))
-                    if self.book.quantity[p] > 0 and self.book.cost_decimals[p] >= 0 and counts[self.instrument[p]]  # type: ignore[index]
+                    if (shorts or self.book.quantity[p] > 0) and counts is not None and counts[self.instrument[p]]
                 ),
                 ZERO,
             )
@@ -180,6 +196,10 @@ class PolicySums:
             if self.book.quantity[p] > 0 and self.book.cost_decimals[p] < 0
         )
 
+    def _is_margined(self, position: int) -> bool:
+        i = self.instrument[position]
+        return any(units.is_margined is not None and units.is_margined[i] for units in self.units)
+
     def _reasons(self, k: int, refused: Mapping[int, list[str]], refusals: Mapping[int, list[str]]) -> Iterable[str]:
         """`refused` is by row of the book, the parts' `refusals` by account."""
         yield from refused.get(int(self.rows[k]), ())
@@ -189,6 +209,8 @@ class PolicySums:
                 side = self.reasons.short if self.book.quantity[p] < 0 else self.reasons.long
                 if side[self.instrument[p]]:
                     yield side[self.instrument[p]]
+                elif self.book.cost_decimals[p] < 0 and self._is_margined(p):
+                    yield f"{self.held.codes[self.instrument[p]]}: its entry price is unknown, so its profit is"
             if self.fx.exact(segment) == 0:
                 quoted = self.held.currencies[self.book.segment_currency[self.segments[segment]]]
                 yield f"no rate {quoted}/{base}"
@@ -215,6 +237,11 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
     lanes = _sum_lanes(book, local, table, reasons, segments)
     fx = _segment_rates(book, instruments, market, rows, segments, first)
     rule_fx = tuple(_rule_rates(book, instruments, market, rule, rows) for rule in policy.regimes)
+    entries = {
+        k: _sum_costs(book, local, regime.is_margined, segments, shorts=True)
+        for k, regime in enumerate(units)
+        if regime.is_margined is not None
+    }
     sums = PolicySums(
         policy=policy,
         rows=rows,
@@ -228,15 +255,16 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
         first=first,
         lanes=lanes,
         costs={
-            k: _sum_costs(book, local, regime.counts_cost, segments)
+            k: _sum_costs(book, local, regime.counts_cost, segments, shorts=False)
             for k, regime in enumerate(units)
             if regime.counts_cost is not None
         },
+        entries=entries,
         fx=fx,
         rule_fx=rule_fx,
         parts=measured,
         reasons=reasons,
-        unpriced=_unpriced(book, rows, first, lanes, fx, rule_fx),
+        unpriced=_unpriced(book, rows, first, lanes, fx, rule_fx, entries),
     )
     for part in (part for regime in measured for part in regime):
         sums.unpriced[[account for account, _ in part.refusals()]] = True
@@ -285,7 +313,14 @@ def _sum_lanes(book: Book, local: Array, table: Table, reasons: Lane, segments: 
     return Lanes(hi, lo, scales, marks)
 
 
-def _sum_costs(book: Book, local: Array, counts: Array, segments: Array) -> tuple[Lanes, Array]:
+def _with_profit(columns: dict[str, Array]) -> dict[str, Array]:
+    """The value of margined positions less what they cost, as part of the value of everything."""
+    if PROFIT in columns:
+        columns[VALUE] = columns[VALUE] + columns.pop(PROFIT) - columns.pop(_ENTRY)
+    return columns
+
+
+def _sum_costs(book: Book, local: Array, counts: Array, segments: Array, *, shorts: bool) -> tuple[Lanes, Array]:
     scales = _scales(book, np.maximum(book.cost_decimals, 0).astype(np.int64), segments)
     hi, lo = np.zeros((len(segments), 1), np.int64), np.zeros((len(segments), 1), np.uint64)
     marks, unknown = np.zeros(len(segments), np.uint8), np.zeros(len(segments), bool)
@@ -297,6 +332,7 @@ def _sum_costs(book: Book, local: Array, counts: Array, segments: Array) -> tupl
         book.cost,
         book.cost_decimals,
         counts,
+        shorts,
         scales,
         hi,
         lo,
@@ -332,13 +368,23 @@ def _rule_rates(book: Book, instruments: Instruments, market: Market, rule: Regi
     return Rates(_column([ZERO if rate is None else rate for rate in rates]), book.base[rows])
 
 
-def _unpriced(book: Book, rows: Array, first: Array, lanes: Lanes, fx: Rates, rule_fx: Sequence[Rates]) -> Array:
+def _unpriced(
+    book: Book,
+    rows: Array,
+    first: Array,
+    lanes: Lanes,
+    fx: Rates,
+    rule_fx: Sequence[Rates],
+    entries: Mapping[int, tuple[Lanes, Array]],
+) -> Array:
     owner = np.repeat(np.arange(len(rows)), np.diff(first))
     unpriced = np.isin(rows, [row for row, _ in book.refused])
     unpriced[owner[(lanes.marks & kernels.UNPRICED) > 0]] = True
     unpriced[owner[fx.is_missing()]] = True
     for rates in rule_fx:
         unpriced |= rates.is_missing()
+    for _, unknown in entries.values():
+        unpriced[owner[unknown]] = True
     return unpriced
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin.engine.columns import KINDS, Array, Book, Instruments, Market, Policy, RegimeRule
-from margin.engine.measures import Lane, Units, governed, pick, restricted
+from margin.engine.measures import Lane, Units, governed, pick, restricted, with_profit
 from margin.engine.methodologies import by_code
 
 _LARGEST = 2**63
@@ -39,13 +39,14 @@ def governed_units(held: Instruments, market: Market, rule: RegimeRule) -> Units
     """The methodology's units, silent on the instruments that the rule does not govern."""
     units = by_code(rule.methodology).units(held, market, rule.measure, rule.terms)
     rows = governed(held, rule.kinds)
-    return Units(
+    silent = Units(
         lanes={name: restricted(lane, rows) for name, lane in units.lanes.items()},
         charges=tuple(replace(charge, amount=restricted(charge.amount, rows)) for charge in units.charges),
         refused=restricted(units.refused, rows, ""),
         equity=units.equity,
         counts_cost=None if units.counts_cost is None else units.counts_cost & rows,
     )
+    return with_profit(silent, held, governed(held, rule.governs))
 
 
 def table_of(units: Sequence[Units], count: int) -> tuple[Table, tuple[Mapping[str, int], ...]]:

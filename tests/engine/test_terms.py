@@ -83,5 +83,5 @@ def test_terms_are_an_object(document):
 
 def test_methodologies_are_found_by_code():
     assert [by_code(m.CODE) for m in METHODOLOGIES] == list(METHODOLOGIES)
-    with pytest.raises(ValueError, match="known: reg_t, loan"):
-        by_code("span")
+    with pytest.raises(ValueError, match="known: reg_t, cross, loan"):
+        by_code("guess")

@@ -187,6 +187,7 @@ def collect_marks(segments, offsets, instrument, quantity, flags, marks):
         _input(types.int64),
         _input(types.int8),
         _input(types.boolean),
+        types.boolean,
         _input(types.int64),
         types.int64[:, ::1],
         types.uint64[:, ::1],
@@ -196,14 +197,17 @@ def collect_marks(segments, offsets, instrument, quantity, flags, marks):
     cache=True,
     nogil=True,
 )
-def sum_costs(segments, offsets, instrument, quantity, cost, cost_decimals, counts, scales, hi, lo, marks, unknown):
-    """Per chosen segment: what its long positions in the instruments that count have cost, in lane 0.
+def sum_costs(
+    segments, offsets, instrument, quantity, cost, cost_decimals, counts, shorts, scales, hi, lo, marks, unknown
+):
+    """Per chosen segment: what its positions in the instruments that count have cost, in lane 0; of the short ones
+    only if `shorts`.
 
     A cost with decimals -1 is unknown; it adds nothing and sets `unknown`.
     """
     for row in range(segments.size):
         for p in range(offsets[segments[row]], offsets[segments[row] + 1]):
-            if quantity[p] <= 0 or not counts[instrument[p]]:
+            if (quantity[p] <= 0 and not shorts) or not counts[instrument[p]]:
                 continue
             if cost_decimals[p] < 0:
                 unknown[row] = True

@@ -11,7 +11,7 @@ from margin.engine.columns import KINDS, Instruments, Market, PartRule, RegimeRu
 from margin.engine.exact import ONE
 from margin.engine.groups import GroupFigures, Groups, Keys
 from margin.engine.measures import Levels, Totals, Units
-from margin.engine.methodologies import concentration, loan, option_strategies, portfolio, reg_t
+from margin.engine.methodologies import concentration, cross, loan, option_strategies, portfolio, reg_t
 
 
 class Methodology(Protocol):
@@ -56,9 +56,10 @@ class PartMethodology(Protocol):
     def measure_groups(self, groups: Groups, market: Market, measure: str, terms: Any) -> GroupFigures: ...
 
 
-METHODOLOGIES: tuple[Methodology, ...] = (reg_t, loan, portfolio)
+METHODOLOGIES: tuple[Methodology, ...] = (reg_t, cross, loan, portfolio)
 PARTS: tuple[PartMethodology, ...] = (option_strategies, portfolio, concentration)
-TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"))  # equity, requirement and initial are plain sums there
+# Equity, requirement and initial are plain sums there.
+TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"), (cross.CODE, "requirement"))
 
 
 def by_code(code: str) -> Methodology:

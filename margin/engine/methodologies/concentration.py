@@ -19,11 +19,13 @@ from margin.engine.columns import KINDS as ALL_KINDS
 from margin.engine.columns import Array, Instruments, Market
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import GroupCharge, GroupFigures, Groups, Keys, Told, nothing_told, per_account
-from margin.engine.measures import REQUIREMENT, Sentence, larger, pick, worth
+from margin.engine.measures import REQUIREMENT, Sentence, gain, larger, pick, worth
 
 CODE = "concentration"
 GROUP_MEASURES = ("addition",)
-KINDS = frozenset({"equity", "etf", "bond", "option", "warrant", "crypto"})
+KINDS = frozenset(
+    {"equity", "etf", "bond", "option", "warrant", "crypto", "future", "perpetual", "future_option", "otc"}
+)
 _SURCHARGED = [ALL_KINDS.index(kind) for kind in ("equity", "etf", "bond", "warrant", "crypto")]
 _WHOLE_ACCOUNT = 1
 _VALUE_DECIMALS = 6  # of model values, rounded once per instrument
@@ -93,7 +95,7 @@ class _Names:
 def measure_groups(groups: Groups, market: Market, measure: str, terms: Terms) -> GroupFigures:
     """Surcharges as requirement, the single-name stress as floor."""
     with exactly():
-        value = abs(groups.quantity) * worth(groups.instruments)[groups.instrument] * groups.to_group
+        value = abs(groups.quantity * worth(groups.instruments)[groups.instrument] * groups.to_group)
         names = _names(groups, value)
         gross = per_account(names.value, names.group, len(groups))
         rate, branch = _rates(groups, names, gross, market, terms)
@@ -208,7 +210,7 @@ def _stress(groups: Groups, names: _Names, market: Market, terms: Terms) -> _Str
         found.refused[owner[p]] = f"{reason}; it cannot be valued for the single-name stress"
     unit = valuation.unit_values(model, np.array(moves, np.float64), np.zeros(len(moves)))
     for point, move in enumerate(moves):
-        linear, modelled = worth(groups.instruments) * move, _decimals(np.nan_to_num(unit[:, point]))
+        linear, modelled = gain(groups.instruments, move), _decimals(np.nan_to_num(unit[:, point]))
         per_unit = pick(model.is_option, modelled, linear)[groups.instrument]
         profit = per_account(groups.quantity * per_unit * groups.to_group, names.of_position, len(names.group))
         for name in np.flatnonzero(profit < ZERO):
