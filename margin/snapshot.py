@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -81,9 +82,8 @@ def take(
         account_rows = _accounts(accounts, places, prices.at)
         stream = _positions(accounts, past)
         visible = _visible()
-    instruments = build.instruments(
-        instrument_rows(stored_instruments(), prices), {row.currency for row in account_rows}
-    )
+    stored = stored_instruments()
+    instruments = build.instruments(instrument_rows(stored, prices), {row.currency for row in account_rows})
     index = {code: place for place, code in enumerate(instruments.currencies)}
     book = build.book_from_columns(
         instruments,
@@ -97,7 +97,9 @@ def take(
         at=prices.at,
         book=book,
         instruments=instruments,
-        market=columns.Market(on=prices.at.date(), fx=prices.fx, risk_free=prices.rates_of("risk_free")),
+        market=columns.Market(
+            on=prices.at.date(), fx={**coin_rates(stored, prices), **prices.fx}, risk_free=prices.rates_of("risk_free")
+        ),
         rules=columns.Rules(tuple(reading.policy for reading in readings)),
         readings=readings,
         prices=prices,
@@ -169,6 +171,17 @@ def stored_instruments() -> dict[int, Any]:
     """Every instrument by id, as rows with INSTRUMENT_COLUMNS and the `zone` of its calendar."""
     listed = Instrument.objects.order_by("id").annotate(zone=F("calendar__zone"))
     return {row.id: row for row in listed.values_list(*INSTRUMENT_COLUMNS, "zone", named=True)}
+
+
+def coin_rates(stored: Mapping[int, Any], prices: PriceSet) -> dict[tuple[str, str], Decimal]:
+    """What a coin is worth, from its own spot instrument: the one of kind crypto that is named like the currency."""
+    currencies = {row.currency for row in stored.values()}
+    rates = {}
+    for row in stored.values():
+        price = prices.prices.get(row.id)
+        if row.kind == "crypto" and row.code in currencies and price and price.mark and not price.refused:
+            rates[row.code, row.currency] = price.mark / row.price_divisor
+    return rates
 
 
 def instrument_rows(stored: Mapping[int, Any], prices: PriceSet) -> list[build.InstrumentRow]:
