@@ -1,0 +1,1 @@
+"""Futures and options on futures by risk arrays: CME SPAN. docs/methodologies/span.md."""
