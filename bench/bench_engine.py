@@ -170,6 +170,7 @@ def measure(sums: Sums, runs: int, cursor: Any) -> None:
         "linear": sums.linear,
         "exact": sums.exact,
         "ten points": sums.ten_points,
+        "16 scenarios": sums.sixteen,
     }
     if cursor is not None:
         query = "COPY (SELECT account_id, instrument_id, quantity FROM bench_position) TO STDOUT (FORMAT binary)"
@@ -182,7 +183,8 @@ def measure(sums: Sums, runs: int, cursor: Any) -> None:
         print(f"  {name:<12}{statistics.median(found) * 1e3:9.1f} ms   ({found[0] * 1e3:.1f} … {found[-1] * 1e3:.1f})")
     print(f"  read: {size / 1e9 / statistics.median(one['read'] for one in rounds):.1f} GB/s")
     goals = [("read", "linear", "at least 0.12, aim 0.25"), ("exact", "linear", "at most 6, aim 3")]
-    goals += [("ten points", "linear", "at most 3, aim 1.5"), ("exact", "COPY", "at most 0.10, aim 0.05")]
+    goals += [("ten points", "linear", "at most 3, aim 1.5"), ("16 scenarios", "linear", "at most 4, aim 2")]
+    goals += [("exact", "COPY", "at most 0.10, aim 0.05")]
     for above, below, goal in goals:
         if below in todo:
             ratio = statistics.median(one[above] / one[below] for one in rounds)

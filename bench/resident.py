@@ -34,6 +34,7 @@ class House:
     integers: np.ndarray  # int64[n, 2, 2] (long, short) × (value, requirement) × 10^4
     units: np.ndarray  # float64[n, 2, 2] the same
     points: np.ndarray  # float32[n, 16]
+    gains: np.ndarray  # float32[n, 16] of one unit in sixteen scenarios
 
     @property
     def accounts(self) -> int:
@@ -78,6 +79,7 @@ def build(*, accounts: int, positions: int = 10, instruments: int = 222_500, see
         integers=np.ascontiguousarray(np.stack([value, requirement], axis=2)),
         units=linear.unit_table(value / SCALE, requirement / SCALE),
         points=linear.point_table(gains, np.full(instruments, 0.375)),
+        gains=kernels.scenarios().scan_table(draws.normal(0, 0.1, (instruments, 16)) * cents[:, None] / 100),
     )
 
 
@@ -89,7 +91,7 @@ class Sums:
         self.pool = ThreadPoolExecutor(threads)
         self.chunks = house.cuts(CHUNKS)
         self.out = np.zeros((house.accounts, 2))
-        self.worst = np.zeros(house.accounts)
+        self.worst, self.scanned = np.zeros(house.accounts), np.zeros(house.accounts)
         self.hi, self.lo = np.zeros((house.accounts, 2), np.int64), np.zeros((house.accounts, 2), np.uint64)
         self.everyone = np.arange(house.accounts)
 
@@ -101,6 +103,9 @@ class Sums:
 
     def ten_points(self) -> None:
         self._each(self._ten_points)
+
+    def sixteen(self) -> None:
+        self._each(self._sixteen)
 
     def _each(self, work: Callable[[slice], Any]) -> None:
         list(self.pool.map(work, self.chunks))
@@ -121,6 +126,17 @@ class Sums:
             house.integers,
             self.hi[rows],
             self.lo[rows],
+        )
+
+    def _sixteen(self, rows: slice) -> None:
+        house = self.house
+        kernels.scenarios().sum_scan_risk(
+            house.offsets[rows.start : rows.stop + 1],
+            house.group,
+            house.instrument,
+            house.quantity,
+            house.gains,
+            self.scanned[rows],
         )
 
     def _ten_points(self, rows: slice) -> None:

@@ -144,3 +144,61 @@ def test_both_ways_of_summing_give_the_same_exact_figures(monkeypatch, quantitie
     assert [replace(one) for one in found.figures(rows)] == list(careful.figures(rows))
     held = Decimal(quantities[0]) * D("12.5") - D("1234.56")  # pencil: the first account
     assert next(iter(found.figures(rows[:1]))).equity == held.quantize(D("0.01"))
+
+
+def products_of(chooser, offsets, products=4):
+    """A product per position, an account's positions of one product side by side."""
+    return np.concatenate(
+        [np.sort(chooser.integers(0, products, end - start)) for start, end in pairwise(offsets.tolist())] or [[]]
+    ).astype(np.int32)
+
+
+def scan_risks(offsets, product, instrument, quantity, gains):
+    """(account, product, greatest loss in any scenario) of every run, by NumPy."""
+    runs = []
+    for account, (start, end) in enumerate(pairwise(offsets.tolist())):
+        for own in np.unique(product[start:end]):
+            rows = start + np.flatnonzero(product[start:end] == own)
+            netted = quantity[rows] @ gains[instrument[rows]].astype(np.float64)
+            runs.append((account, rows, max(-netted.min(), 0.0)))
+    return runs
+
+
+def test_scan_risk_is_the_worst_of_sixteen_scenarios_of_each_product():
+    chooser = np.random.default_rng(8)
+    offsets, instrument, quantity = book_of(chooser)
+    held = quantity.astype(np.float64) / 1e6
+    product = products_of(chooser, offsets)
+    gains = kernels.scenarios().scan_table(chooser.normal(0, 1, (50, 16)))
+    out = np.zeros(len(offsets) - 1)
+    kernels.scenarios().sum_scan_risk(offsets, product, instrument, held, gains, out)
+    expected = np.zeros(len(out))
+    for account, _, risk in scan_risks(offsets, product, instrument, held, gains):
+        expected[account] += risk
+    assert np.allclose(out, expected, rtol=1e-12)
+    assert (out > 0).any()
+
+
+def test_netting_again_what_moved_equals_a_whole_sweep():
+    chooser = np.random.default_rng(9)
+    offsets, instrument, quantity = book_of(chooser)
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    instrument = instrument[np.lexsort((instrument % 4, owner))]
+    held, product = quantity.astype(np.float64) / 1e6, instrument % 4
+    scenarios = kernels.scenarios()
+    gains = scenarios.scan_table(chooser.normal(0, 1, (50, 16)))
+    runs = scan_risks(offsets, product, instrument, held, gains)
+    runs.sort(key=lambda run: product[run[1][0]])
+    order = np.concatenate([rows for _, rows, _ in runs])
+    edges = np.cumsum([0, *(len(rows) for _, rows, _ in runs)])
+    account = np.array([account for account, _, _ in runs], np.int32)
+    risk = np.array([risk for _, _, risk in runs])
+    first, beyond = np.searchsorted(product[order][edges[:-1]], [2, 3])
+    totals = np.zeros(len(offsets) - 1)
+    scenarios.sum_scan_risk(offsets, product, instrument, held, gains, totals)
+    gains[2::4] *= 2.0  # everything in the product moved
+    scenarios.net_again(first, beyond, edges, account, instrument[order], held[order], gains, risk, totals)
+    afresh = np.zeros(len(totals))
+    scenarios.sum_scan_risk(offsets, product, instrument, held, gains, afresh)
+    assert 0 < beyond - first < len(runs)
+    assert np.allclose(totals, afresh, rtol=1e-9)

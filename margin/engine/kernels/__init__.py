@@ -25,6 +25,7 @@ def warm() -> None:
     pricing()
     cover()
     programs()
+    scenarios()
 
 
 def sums() -> ModuleType:
@@ -41,6 +42,14 @@ def floats() -> ModuleType:
     from margin.engine.kernels import linear
 
     return linear
+
+
+def scenarios() -> ModuleType:
+    """The kernels that net sixteen scenarios in float64: see `sixteen_points`."""
+    _choose_cache()
+    from margin.engine.kernels import sixteen_points
+
+    return sixteen_points
 
 
 def rows() -> ModuleType:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, types, uint64
 
 from margin.engine.kernels.exact_sums import _input
-from margin.engine.kernels.machine import prefetch
+from margin.engine.kernels.machine import add_row, least, prefetch, put_row
 
 POINTS = 10  # valuation points of a class group (FINRA 4210(g), Cboe Rule 10.4)
 _AHEAD = 96  # as in `exact_sums`; stated here because a cached kernel notices changes of its own file alone
@@ -90,30 +90,23 @@ def sum_worst_points(offsets, group, instrument, quantity, points, out):
     `point_table`. The minimum is per contract, long or short (FINRA 4210(g)(7)(B)).
     """
     last = instrument.size - 1
+    sums = np.zeros(_ROW)
     for row in range(offsets.size - 1):
         asked = 0.0
         p = offsets[row]
         end = offsets[row + 1]
         while p < end:
             own = group[uint64(p)]
-            g0 = g1 = g2 = g3 = g4 = g5 = g6 = g7 = g8 = g9 = 0.0
-            least = 0.0
+            i = uint64(instrument[uint64(p)])
+            prefetch(points, uint64(instrument[uint64(min(p + _AHEAD, last))]) * uint64(_ROW))
+            put_row(sums, points, i * uint64(_ROW), quantity[uint64(p)])
+            minimum = abs(quantity[uint64(p)]) * points[i, POINTS]
+            p += 1
             while p < end and group[uint64(p)] == own:
-                prefetch(points, uint64(instrument[uint64(min(p + _AHEAD, last))]) * uint64(_ROW))
                 i = uint64(instrument[uint64(p)])
-                held = quantity[uint64(p)]
-                g0 += held * points[i, 0]
-                g1 += held * points[i, 1]
-                g2 += held * points[i, 2]
-                g3 += held * points[i, 3]
-                g4 += held * points[i, 4]
-                g5 += held * points[i, 5]
-                g6 += held * points[i, 6]
-                g7 += held * points[i, 7]
-                g8 += held * points[i, 8]
-                g9 += held * points[i, 9]
-                least += abs(held) * points[i, 10]
+                prefetch(points, uint64(instrument[uint64(min(p + _AHEAD, last))]) * uint64(_ROW))
+                add_row(sums, points, i * uint64(_ROW), quantity[uint64(p)])
+                minimum += abs(quantity[uint64(p)]) * points[i, POINTS]
                 p += 1
-            lowest = min(g0, g1, g2, g3, g4, g5, g6, g7, g8, g9)
-            asked += max(-lowest, least)
+            asked += max(-least(sums, POINTS), minimum)
         out[row] = asked
