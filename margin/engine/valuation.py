@@ -1,7 +1,8 @@
 """What one unit of each instrument gains or loses when its underlying moves: for `portfolio`, stress and concentration.
 
-Stock is linear. Options are repriced by model, with the volatility that their own price implies held, the same time to
-expiry, and today's rates and dividends (FINRA 4210(g); Cboe Rule 10.4).
+Stock and futures are linear. Options are repriced by model, with the volatility that their own price implies held, the
+same time to expiry, and today's rates and dividends (FINRA 4210(g); Cboe Rule 10.4). An option on a future is repriced
+on its future: Black (1976), the same formulas with the rate for a dividend.
 """
 
 from dataclasses import dataclass, fields
@@ -18,7 +19,8 @@ from margin.engine.measures import silence
 PARITY_TOLERANCE = Decimal("0.02")  # of spot, where no terms state one
 _DAYS_OF_YEAR = 365
 _WARRANT = KINDS.index("warrant")
-_WRITTEN = (KINDS.index("option"), _WARRANT)
+_FUTURE_OPTION = KINDS.index("future_option")
+_WRITTEN = (KINDS.index("option"), _WARRANT, _FUTURE_OPTION)
 _STYLES = {"american": True, "european": False}
 _RIGHTS = {"call": True, "put": False}
 
@@ -106,7 +108,8 @@ def _read(instruments: Instruments, i: int, market: Market) -> tuple[float, bool
         raise _NoValue(f"right {right!r} and style {style!r} are not known")
     price = float(instruments.price[i]) / (float(units) if is_warrant else 1.0)
     years = years_left(market.on, contract.expires_on)
-    numbers = (price, spot, strike, years, float(rate), float(contract.dividend_rate))
+    dividend = rate if instruments.kind[i] == _FUTURE_OPTION else contract.dividend_rate
+    numbers = (price, spot, strike, years, float(rate), float(dividend))
     return float(units), _RIGHTS[right], _STYLES[style], numbers
 
 

@@ -2,8 +2,9 @@
 
 from decimal import ROUND_CEILING, Context, Decimal
 
-from margin.engine.exact import ZERO
+from margin.engine.exact import ZERO, round_quotient_up
 
+AMOUNT_DECIMALS = 6  # of amounts that come from quotients
 _ROOT = Context(prec=28, rounding=ROUND_CEILING)
 
 
@@ -37,3 +38,8 @@ def price_scan_range(daily_sigma: Decimal, deviations: Decimal, days: Decimal, f
 def exposure(quantity: Decimal, underlying: Decimal, rate: Decimal) -> Decimal:
     """Exposure margin: a share of the contract value of futures, and of options held short, gross."""
     return abs(quantity * underlying * rate)
+
+
+def third_of(amount: Decimal) -> Decimal:
+    """A third, rounded up to six decimals: the price of a scenario that is no decimal number."""
+    return round_quotient_up(amount, Decimal(3), AMOUNT_DECIMALS)

@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import TypeVar
 
 from margin.engine.exact import round_quotient_up
+from margin.engine.methodologies.span.amounts import AMOUNT_DECIMALS
 
-AMOUNT_DECIMALS = 6  # of charges that come from quotients
 NONE = Fraction(0)
 
 Period = str  # "2026-12": the contract month that a delta belongs to

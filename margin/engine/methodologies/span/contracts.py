@@ -1,0 +1,189 @@
+"""One contract of each instrument, as its commodity's parameters see it: array, delta, option value, exposure.
+
+Arrays come from the document, or are computed: futures are linear in their price; options are repriced by Black (1976),
+or by Black, Scholes and Merton where they are written on a spot price, at the volatility their own price implies.
+Model values are rounded once, to six decimals.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+
+from margin.engine import valuation
+from margin.engine.columns import KINDS, Contract, Instruments, Market
+from margin.engine.exact import ONE, ZERO
+from margin.engine.measures import worth
+from margin.engine.methodologies.span import amounts, settlement
+from margin.engine.methodologies.span.arrays import MOVES, SCENARIOS, Losses, composite_delta
+from margin.engine.methodologies.span.parameters import Commodity, Listed, Outright, Parameters
+from margin.engine.methodologies.span.sensitivities import deltas, moved_values
+
+FUTURE = KINDS.index("future")
+_DECIMALS = 6
+_UNLISTED = Listed()
+_NO_LOSSES: Losses = (ZERO,) * SCENARIOS
+_DELTA_POINTS = (0, 2, 4, 6, 8, 10, 12)  # scenarios, from 0, at the seven prices
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One contract, held long, in its currency. `right` is '' for futures."""
+
+    code: str
+    commodity: str
+    period: str
+    right: str
+    losses: Losses
+    delta: Fraction  # composite and scaled
+    value: Decimal  # of an option; 0 for futures, which are settled daily
+    exposure: Decimal
+    outright: Outright | None
+
+
+class Refused(ValueError):
+    """Why a contract cannot be margined."""
+
+
+def read(instruments: Instruments, market: Market, parameters: Parameters) -> list[Unit | str]:
+    """A Unit, or the reason why there is none, for each instrument. Call inside `exact.exactly()`."""
+    model = valuation.model_of(instruments, market, valuation.PARITY_TOLERANCE)
+    value = worth(instruments)
+    found: list[Unit | str] = []
+    for i in range(len(instruments)):
+        try:
+            found.append(_unit(instruments, i, market, parameters, model, value[i]))
+        except Refused as reason:
+            found.append(f"{instruments.codes[i]}: {reason}")
+    return found
+
+
+def _unit(
+    instruments: Instruments, i: int, market: Market, parameters: Parameters, model: valuation.Model, value: Decimal
+) -> Unit:
+    contract: Contract | None = instruments.contract[i]
+    if contract is None:
+        raise Refused("nothing is known of its contract")
+    if contract.expires_on is not None and contract.expires_on < market.on:
+        raise Refused(f"expired on {contract.expires_on.isoformat()}")
+    name = contract.commodity or contract.underlying_code
+    commodity = _commodity(parameters, name)
+    if commodity.currency != (own := instruments.currencies[instruments.currency[i]]):
+        raise Refused(f"it is in {own}, and the parameters of {name} are in {commodity.currency}")
+    code, is_future = str(instruments.codes[i]), instruments.kind[i] == FUTURE
+    listed = commodity.contracts.get(code, _UNLISTED)
+    period = listed.period or _month(contract)
+    outright = _in_force(commodity, market, is_future) if commodity.is_outright else None
+    losses, delta = _NO_LOSSES, ZERO
+    if outright is None:
+        stated = parameters.losses(listed)
+        if stated is not None and listed.delta is not None:
+            losses, delta = stated, listed.delta
+        else:
+            losses, delta = _computed(instruments, i, contract, commodity, period, model)
+    return Unit(
+        code=code,
+        commodity=name,
+        period=period,
+        right="" if is_future else _right(contract),
+        losses=losses,
+        delta=Fraction(delta) * _scale(listed, commodity, instruments.multiplier[i]),
+        value=ZERO if is_future else value,
+        exposure=_exposure(instruments, i, contract, commodity),
+        outright=outright,
+    )
+
+
+def _commodity(parameters: Parameters, name: str) -> Commodity:
+    if not name:
+        raise Refused("its product is not known")
+    if name not in parameters.commodities:
+        raise Refused(f"{parameters.source} of {parameters.on} has no product {name}")
+    return parameters.commodities[name]
+
+
+def _month(contract: Contract) -> str:
+    if contract.expires_on is None:
+        raise Refused("its expiry is not known")
+    return f"{contract.expires_on:%Y-%m}"
+
+
+def _right(contract: Contract) -> str:
+    if contract.right not in ("call", "put"):
+        raise Refused(f"right {contract.right!r} is not known")
+    return contract.right
+
+
+def _in_force(commodity: Commodity, market: Market, is_future: bool) -> Outright:
+    if not is_future:
+        raise Refused("its product has margins per future only: an option needs an array, or ranges to compute it")
+    entry = settlement.in_force(commodity.outright, market.on)
+    if entry is None:
+        raise Refused(f"no margin of its product is in force on {market.on.isoformat()}")
+    return entry
+
+
+def _scale(listed: Listed, commodity: Commodity, multiplier: Decimal) -> Fraction:
+    if listed.delta_scale is not None:
+        return Fraction(listed.delta_scale)
+    return Fraction(ONE) if commodity.size is None else Fraction(multiplier) / Fraction(commodity.size)
+
+
+def _exposure(instruments: Instruments, i: int, contract: Contract, commodity: Commodity) -> Decimal:
+    """Exposure margin of one future, or of one option held short."""
+    if not commodity.exposure_rate:
+        return ZERO
+    price = instruments.price[i] if instruments.kind[i] == FUTURE else contract.spot
+    if price is None:
+        raise Refused(contract.spot_reason or "the price of its underlying is not known")
+    return amounts.exposure(instruments.multiplier[i], price, commodity.exposure_rate)
+
+
+def _computed(
+    instruments: Instruments, i: int, contract: Contract, commodity: Commodity, period: str, model: valuation.Model
+) -> tuple[Losses, Decimal]:
+    """(array, composite delta) from the price and volatility scan ranges."""
+    if contract.is_inverse:
+        raise Refused("an inverse contract is not linear in its price: it needs an array")
+    scanned = commodity.range_of(period)
+    if scanned is None:
+        raise Refused("the parameters state no array for it and no range to compute one from")
+    is_future = instruments.kind[i] == FUTURE
+    if not is_future and model.refused[i]:
+        raise Refused(str(model.refused[i]).removeprefix(f"{instruments.codes[i]}: "))
+    price = instruments.price[i] if is_future else Decimal(repr(float(model.spot[i])))
+    move = scanned.of(price)
+    if move is None:
+        raise Refused(f"its range is a share of a price, and the price is {price}")
+    if is_future:
+        return _linear(move * instruments.multiplier[i], commodity), ONE
+    return _modelled(model.take(np.array([i])), float(move), commodity)
+
+
+def _linear(move: Decimal, commodity: Commodity) -> Losses:
+    """Thirds of the range are fixed to six decimals, away from nothing."""
+    third = amounts.third_of(move)
+    steps = {0: ZERO, 1: third, 2: amounts.third_of(2 * move), 3: move}
+    inner = tuple(-steps[abs(thirds)] if thirds >= 0 else steps[abs(thirds)] for thirds, _ in MOVES)
+    extreme = move * commodity.extreme_multiple * commodity.extreme_cover
+    return (*inner, -extreme, extreme)
+
+
+def _modelled(model: valuation.Model, move: float, commodity: Commodity) -> tuple[Losses, Decimal]:
+    multiple, vol = float(commodity.extreme_multiple), float(commodity.volatility_range)
+    prices = np.array([*(thirds / 3 for thirds, _ in MOVES), multiple, -multiple]) * move
+    volatilities = np.array([*(direction for _, direction in MOVES), 0, 0]) * vol
+    cover = np.ones(SCENARIOS)
+    cover[len(MOVES) :] = float(commodity.extreme_cover)
+    gains = moved_values(model, prices, volatilities, commodity.lookahead_days) * cover
+    at = deltas(model, prices[list(_DELTA_POINTS)], commodity.lookahead_days)
+    delta = composite_delta([_fixed(one) for one in at], commodity.composite_weights)
+    return tuple(-_fixed(gain) for gain in gains), _fixed(float(delta))
+
+
+def _fixed(value: float) -> Decimal:
+    return Decimal(f"{value:.{_DECIMALS}f}")
+
+
+__all__ = ["Refused", "Unit", "read"]
