@@ -11,7 +11,7 @@ from margin.engine.columns import KINDS, Instruments, Market, PartRule, RegimeRu
 from margin.engine.exact import ONE
 from margin.engine.groups import GroupFigures, Groups, Keys
 from margin.engine.measures import Levels, Totals, Units
-from margin.engine.methodologies import concentration, cross, loan, option_strategies, portfolio, reg_t
+from margin.engine.methodologies import concentration, cross, loan, option_strategies, portfolio, reg_t, span, tiered
 
 
 class Methodology(Protocol):
@@ -57,7 +57,7 @@ class PartMethodology(Protocol):
 
 
 METHODOLOGIES: tuple[Methodology, ...] = (reg_t, cross, loan, portfolio)
-PARTS: tuple[PartMethodology, ...] = (option_strategies, portfolio, concentration)
+PARTS: tuple[PartMethodology, ...] = (option_strategies, portfolio, concentration, tiered, span)
 # Equity, requirement and initial are plain sums there.
 TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"), (cross.CODE, "requirement"))
 
