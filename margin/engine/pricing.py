@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from margin.engine import kernels
+from margin.engine import kernels, memory
 from margin.engine.columns import Array
 
 STEPS = 51  # of the finer tree; the coarser has the odd number at or below half of it
@@ -62,7 +62,8 @@ def european_scenarios(
     Shocks are fractions [points], above -1 for prices and at least -1 for volatilities; all options see all points.
     """
     columns = _columns(spot, strike, years, rate, dividend, volatility, is_call)
-    return _closed_form(columns, 1.0 + np.asarray(price_shocks, np.float64), _widenings(volatility_shocks))
+    shocks = 1.0 + np.asarray(price_shocks, np.float64), _widenings(volatility_shocks)
+    return memory.answer("european", lambda *given: _closed_form(given[:-2], *given[-2:]), *columns, *shocks)
 
 
 def _closed_form(columns: Sequence[Array], factors: Array, widenings: Array) -> Array:
@@ -114,9 +115,14 @@ def american_scenarios(
 ) -> Array:
     """American values [points, n], shocked as in `european_scenarios`."""
     columns = _columns(spot, strike, years, rate, dividend, volatility, is_call)
-    spot, strike, years, rate, dividend, volatility, is_call = (column.reshape(-1) for column in columns)
-    factors = 1.0 + np.asarray(price_shocks, np.float64)[:, None]
-    widenings = _widenings(volatility_shocks)[:, None]
+    shocks = 1.0 + np.asarray(price_shocks, np.float64), _widenings(volatility_shocks)
+    return memory.answer("american", _american_grid, *columns, *shocks)
+
+
+def _american_grid(*columns: Array) -> Array:
+    """[points, n] with spot × factor and volatility × widening, the last two columns."""
+    spot, strike, years, rate, dividend, volatility, is_call = (column.reshape(-1) for column in columns[:-2])
+    factors, widenings = (column[:, None] for column in columns[-2:])
     return american(spot * factors, strike, years, rate, dividend, volatility * widenings, is_call)
 
 
@@ -131,6 +137,13 @@ def implied_volatility(
     """
     columns = _columns(price, spot, strike, years, rate, dividend, is_call, is_american)
     shape = columns[0].shape
+    volatility, found = memory.answer("implied", _implied, *columns)
+    reason = np.array(["", BELOW, ABOVE], object)[found.astype(np.int64)]
+    return Implied(volatility.reshape(shape), reason.reshape(shape))
+
+
+def _implied(*columns: Array) -> Array:
+    """float64[2, n]: the volatility, and 1 where the price is BELOW, 2 where it is ABOVE."""
     price, spot, strike, years, rate, dividend, is_call, is_american = (column.reshape(-1) for column in columns)
 
     def gap(volatility: Array, rows: Array) -> Array:
@@ -142,21 +155,25 @@ def implied_volatility(
     most = _MOST_DEVIATION / np.sqrt(np.maximum(years, 1e-12))
     slack = 1e-12 * spot
     at_least, at_most = gap(np.zeros(len(price)), everywhere), gap(most, everywhere)
-    reason = np.full(len(price), "", object)
-    reason[~(at_least <= slack)] = BELOW
-    reason[(at_least < -slack) & ~(at_most >= 0)] = ABOVE
-    volatility = np.where(reason == "", 0.0, np.nan)
-    open_rows = everywhere[(reason == "") & (at_least < -slack)]
+    reason = np.zeros(len(price))
+    reason[~(at_least <= slack)] = 1.0
+    reason[(at_least < -slack) & ~(at_most >= 0)] = 2.0
+    volatility = np.where(reason == 0.0, 0.0, np.nan)
+    open_rows = everywhere[(reason == 0.0) & (at_least < -slack)]
     present, paid = spot * np.exp(-dividend * years), strike * np.exp(-rate * years)
     start = np.maximum(np.sqrt(2 * np.abs(np.log(present / paid))), 2.5 * price / spot) / np.sqrt(years)
     volatility[open_rows] = _root(
         gap, open_rows, start[open_rows], most[open_rows], present * np.sqrt(years), paid, years
     )
-    return Implied(volatility.reshape(shape), reason.reshape(shape))
+    return np.stack([volatility, reason])
 
 
 def by_style(is_american: Array, *arguments: Any) -> Array:
     """Values of a mixture of styles; `arguments` are columns of one length, as of `european`."""
+    return memory.answer("by_style", _by_style, is_american, *_columns(*arguments))
+
+
+def _by_style(is_american: Array, *arguments: Array) -> Array:
     value = np.empty(len(is_american))
     for rows, price in ((is_american > 0, american), (is_american <= 0, european)):
         if rows.any():
