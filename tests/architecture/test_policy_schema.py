@@ -14,7 +14,16 @@ import pytest
 from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
 from margin import due, policies, workflow
 from margin.engine.columns import KINDS, MARGIN_CLASSES
-from margin.engine.methodologies import METHODOLOGIES, PARTS, concentration, loan, option_strategies, portfolio, reg_t
+from margin.engine.methodologies import (
+    METHODOLOGIES,
+    PARTS,
+    concentration,
+    loan,
+    option_strategies,
+    portfolio,
+    reg_t,
+    span,
+)
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "policy.schema.json").read_text(encoding="utf-8"))
 DEFINED = SCHEMA["$defs"]
@@ -184,6 +193,7 @@ READ_BY = {
     portfolio.PortfolioGroup: DEFINED["portfolio_terms"]["properties"]["portfolio_groups"]["items"],
     concentration.Terms: DEFINED["concentration_terms"],
     concentration.Step: DEFINED["steps"]["items"],
+    span.Terms: DEFINED["span_terms"],
 }
 
 
