@@ -25,6 +25,7 @@ def warm() -> None:
     pricing()
     cover()
     programs()
+    grid()
     scenarios()
 
 
@@ -50,6 +51,14 @@ def scenarios() -> ModuleType:
     from margin.engine.kernels import sixteen_points
 
     return sixteen_points
+
+
+def grid() -> ModuleType:
+    """The kernels that put books of options through a grid of scenarios: see `scenario_grid`."""
+    _choose_cache()
+    from margin.engine.kernels import scenario_grid
+
+    return scenario_grid
 
 
 def rows() -> ModuleType:

@@ -1,0 +1,1 @@
+"""Margin of crypto derivatives by coin. docs/methodologies/crypto_portfolio.md."""
