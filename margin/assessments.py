@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts.models import Account
 from margin import bulk, policies, prices, snapshot
 from margin.decisions import Found, cover
-from margin.engine import assess, build
+from margin.engine import alternatives, assess
 from margin.engine.columns import Figures, Status
 from margin.models import Assessment, Sweep
 from margin.snapshot import Snapshot
@@ -87,7 +87,7 @@ def _assessment(pk: int, sweep: Sweep, snap: Snapshot, found: Found) -> list[Any
 
 def _holdings(snap: Snapshot, row: int) -> list[list[str | int | None]]:
     """[instrument, quantity, cost, mark] per position, amounts as plain text: what the figures rest on."""
-    held = build.positions_of(snap.book, row)
+    held = alternatives.positions_of(snap.book, row)
     listed: list[list[str | int | None]] = []
     for place, (quantity, cost) in held.items():
         instrument = int(snap.instruments.ids[place])

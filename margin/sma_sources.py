@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts import cash, fills
 from accounts.models import CashMovement, Cause, Fill, PositionFact
 from margin import sma
-from margin.engine import build, regulation
+from margin.engine import alternatives, regulation
 from margin.engine.account import RULE_BOOK, Rules
 from margin.engine.columns import Instruments
 from margin.engine.exact import ZERO, exactly, round_down, round_up
@@ -254,7 +254,7 @@ def _gain(fill: Fill, close: Close, around: Around) -> Decimal:
     with exactly():
         before = {**after, row: after.get(row, ZERO) - fill.quantity}
     instruments = _at_trade_prices(fill, close, around)
-    books = build.alternatives(instruments, snap.book, close.account_rows[fill.account_id], [before, after])
+    books = alternatives.books(instruments, snap.book, close.account_rows[fill.account_id], [before, after])
     excess = regulation.excesses(books, instruments, snap.market, snap.rules)
     if len(excess) < len(books):
         raise NotKnown(f"the positions around {fill} cannot be measured")

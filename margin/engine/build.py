@@ -1,7 +1,7 @@
-"""Columns from rows: instruments, books, and a book's alternatives (what-if)."""
+"""Columns from rows: instruments and books."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from margin.engine import kernels
 from margin.engine.columns import KINDS, MARGIN_CLASSES, Array, Book, Contract, Instruments
-from margin.engine.exact import ONE, ZERO, exactly, plain, round_quotient_up, scaled
+from margin.engine.exact import ONE, ZERO, exactly, plain, scaled
 
 _MANTISSA_LIMIT = 2**63
-_COST_DECIMALS = 8
+BOXED = ("equity", "etf", "bond")  # kinds that may be held long and short at once
 ALWAYS_POSITIVE = frozenset({"equity", "etf", "bond", "crypto", "index", "warrant"})
 
 
@@ -189,7 +189,8 @@ def book_from_columns(
     """A book from arrays, without a Python loop over rows.
 
     Positions of accounts that are not listed are left out (closed accounts share the id range); a position in an
-    unknown instrument, or two positions of one account in one instrument, raise BadRows.
+    unknown instrument, or two positions of one account in one instrument, raise BadRows. Stock, funds and bonds alone
+    may be held long and short at once, one position each, the long one first: a box.
     """
     order = np.argsort(accounts, kind="stable")
     accounts = _unique(accounts[order], "account")
@@ -200,7 +201,11 @@ def book_from_columns(
     instrument = _instrument_rows(columns, positions, chosen)
     sort = _order(columns, row, instrument, len(accounts))
     row, instrument, chosen = row[sort], instrument[sort], chosen[sort]
-    _refuse_duplicates(columns, accounts, row, instrument)
+    twice = np.flatnonzero((row[1:] == row[:-1]) & (instrument[1:] == instrument[:-1]))
+    if twice.size:
+        _refuse_duplicates(columns, accounts, row, instrument, positions.quantity[chosen], twice)
+        backward = twice[positions.quantity[chosen[twice]] < 0]
+        chosen[backward], chosen[backward + 1] = chosen[backward + 1], chosen[backward]
     refused = {int(account): reason for account, reason in reversed(positions.refused)}
     rows_of_refused, listed = _lookup(accounts, np.array(list(refused), np.int64))
     return Book(
@@ -260,11 +265,30 @@ def _order(columns: Instruments, row: Array, instrument: Array, accounts: int) -
     return order
 
 
-def _refuse_duplicates(columns: Instruments, accounts: Array, row: Array, instrument: Array) -> None:
-    same = np.flatnonzero((row[1:] == row[:-1]) & (instrument[1:] == instrument[:-1]))
-    if same.size:
-        account, code = int(accounts[row[same[0]]]), columns.codes[instrument[same[0]]]
-        raise BadRows(f"Account {account} holds {code} twice: one position per account and instrument")
+def _refuse_duplicates(
+    columns: Instruments, accounts: Array, row: Array, instrument: Array, quantity: Array, twice: Array
+) -> None:
+    """BadRows where rows `twice` and the ones after them are no box: of one side, of another kind, or three."""
+    is_box = np.isin(columns.kind[instrument[twice]], [KINDS.index(kind) for kind in BOXED]) & (
+        (quantity[twice] > 0) != (quantity[twice + 1] > 0)
+    )
+    is_box[1:] &= twice[1:] != twice[:-1] + 1
+    for k in np.flatnonzero(~is_box)[:1]:
+        account, code = int(accounts[row[twice[k]]]), columns.codes[instrument[twice[k]]]
+        raise BadRows(
+            f"Account {account} holds {code} twice: one position per account and instrument; stock and bonds may have "
+            "one long and one short"
+        )
+
+
+def boxes(whole: Book) -> Array:
+    """Positions that are the smaller side of a box, all of which has its counterpart; of equal sides the short."""
+    twice = np.flatnonzero(whole.instrument[1:] == whole.instrument[:-1])
+    first = np.searchsorted(whole.offsets, twice + 1)
+    longs = twice[whole.offsets[first] != twice + 1]  # both of one account
+    with exactly():
+        smaller = [int(p) + (abs(quantity(whole, int(p) + 1)) <= quantity(whole, int(p))) for p in longs]
+    return np.array(smaller, np.int64)
 
 
 def _segments(columns: Instruments, row: Array, instrument: Array, accounts: int) -> dict[str, Array]:
@@ -303,48 +327,9 @@ def _shortest(number: Decimal) -> Decimal:
         return Decimal(mantissa).scaleb(-decimals)
 
 
-def alternatives(columns: Instruments, whole: Book, account_row: int, changes: Sequence[Mapping[int, Decimal]]) -> Book:
-    """One account's book, once per element of `changes`, as accounts 0 … len(changes) - 1.
-
-    A change maps a row of Instruments to what is added to its quantity. Cost follows the quantity in proportion
-    when a holding shrinks (rounded up, so that no relief is gained), and is unknown when it grows or turns.
-    """
-    held = positions_of(whole, account_row)
-    rows = []
-    for copy, change in enumerate(changes):
-        for instrument in {**held, **change}:
-            quantity, cost = held.get(instrument, (ZERO, None))
-            with exactly():
-                after = quantity + change.get(instrument, ZERO)
-            rows.append(PositionRow(copy, int(columns.ids[instrument]), after, _cost_after(quantity, after, cost)))
-    currency = columns.currencies[whole.base[account_row]]
-    policy, revision = int(whole.policy[account_row]), int(whole.revision[account_row])
-    copies = [AccountRow(copy, currency, policy, revision) for copy in range(len(changes))]
-    built = book(columns, copies, rows)
-    reasons = [reason for row, reason in whole.refused if row == account_row]
-    everywhere = tuple((copy, reason) for reason in reasons for copy in range(len(changes)))
-    return replace(built, refused=built.refused + everywhere)
-
-
-def positions_of(whole: Book, account_row: int) -> dict[int, tuple[Decimal, Decimal | None]]:
-    """Row of Instruments → (quantity, cost) for one account."""
-    found = {}
-    with exactly():
-        for p in range(int(whole.offsets[account_row]), int(whole.offsets[account_row + 1])):
-            quantity = Decimal(int(whole.quantity[p])).scaleb(-int(whole.decimals[p]))
-            paid = int(whole.cost_decimals[p])
-            cost = None if paid < 0 else Decimal(int(whole.cost[p])).scaleb(-paid)
-            found[int(whole.instrument[p])] = (quantity, cost)
-    return found
-
-
-def _cost_after(before: Decimal, after: Decimal, cost: Decimal | None) -> Decimal | None:
-    if cost is None or after == before:
-        return cost
-    if before == 0 or before * after < 0 or abs(after) > abs(before):
-        return None
-    with exactly():
-        return round_quotient_up(cost * after, before, _COST_DECIMALS)
+def quantity(whole: Book, position: int) -> Decimal:
+    """How much is held, signed. Call inside `exact.exactly()`."""
+    return Decimal(int(whole.quantity[position])).scaleb(-int(whole.decimals[position]))
 
 
 def take(whole: Book, rows: Array) -> Book:

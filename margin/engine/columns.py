@@ -149,6 +149,8 @@ class Instruments:
 class Book:
     """m accounts and p positions, sorted by (account, currency, instrument id); zero quantities are left out.
 
+    An account has one position in an instrument, or, in stock, funds and bonds, one long and one short: a box.
+
     A quantity is quantity / 10^decimals. Segments are the runs of one account and one currency, in which sums are
     taken. `refused` names accounts with a number that cannot be held, with the reason: they are unpriced.
     """

@@ -59,6 +59,19 @@ class UnitCharge:
 
 
 @dataclass(frozen=True)
+class Box:
+    """What one unit is asked where the same security is held long and short: on the smaller side, all of which has its
+    counterpart, in place of its charges. The larger side keeps its own, so amounts here have those taken off."""
+
+    charge: UnitCharge
+    initial: Lane
+
+    def take(self, rows: Array, counts: Array) -> "Box":
+        """The box of the chosen instruments, nothing where `counts` is false."""
+        return Box(self.charge.take(rows, counts), restricted(self.initial.take(rows), counts))
+
+
+@dataclass(frozen=True)
 class Units:
     """A methodology's instrument grain. The lane "requirement" is the sum of the charges, unit by unit.
 
@@ -72,6 +85,7 @@ class Units:
     equity: Mapping[str, int]
     counts_cost: Array | None = None  # bool: instruments whose long cost is summed as totals["cost"]
     is_margined: Array | None = None  # bool: instruments of which only the profit, value less cost, is equity
+    box: Box | None = None  # None: both sides of a security are charged as if the other were not there
 
     def take(self, rows: Array, claimed: Array) -> "Units":
         """The units of the chosen instruments. Where `claimed`, a part charges them: what is left is their value."""
@@ -85,6 +99,28 @@ class Units:
             equity=self.equity,
             counts_cost=None if self.counts_cost is None else self.counts_cost[rows],
             is_margined=None if self.is_margined is None else self.is_margined[rows],
+            box=self.box and self.box.take(rows, ~claimed),
+        )
+
+    def with_boxes(self, rows: Array) -> "Units":
+        """The units, followed by those of `rows` as the smaller side of what is held long and short."""
+        count = len(self.refused.long)
+        everything = np.concatenate([np.arange(count), rows])
+        is_boxed = np.arange(len(everything)) >= count
+        units = self.take(everything, np.zeros(len(everything), bool))
+        if units.box is None:
+            return units
+        boxed = {REQUIREMENT: units.box.charge.amount, INITIAL: units.box.initial}
+        return replace(
+            units,
+            lanes={
+                name: joined(lane, boxed[name], is_boxed) if name in CHARGED else lane
+                for name, lane in units.lanes.items()
+            },
+            charges=(
+                *(replace(charge, amount=restricted(charge.amount, ~is_boxed)) for charge in units.charges),
+                replace(units.box.charge, amount=restricted(units.box.charge.amount, is_boxed)),
+            ),
         )
 
 
@@ -211,6 +247,11 @@ def greatest(branches: Mapping[str, Array]) -> tuple[Array, Array]:
 def restricted(lane: Lane, rows: Array, otherwise: Any = ZERO) -> Lane:
     """The lane where `rows` is true, `otherwise` elsewhere."""
     return Lane(pick(rows, lane.long, otherwise), pick(rows, lane.short, otherwise))
+
+
+def joined(lane: Lane, other: Lane, rows: Array) -> Lane:
+    """The other lane where `rows` is true, the lane elsewhere."""
+    return Lane(pick(rows, other.long, lane.long), pick(rows, other.short, lane.short))
 
 
 def silence(count: int) -> Array:

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from margin.engine import build, sums
+from margin.engine import alternatives, sums
 from margin.engine.charges import levels_of
 from margin.engine.columns import CASH, Book, Instruments, Market, RegimeRule, Rules
 from margin.engine.exact import ZERO, exactly, round_down, round_quotient_up, round_up
@@ -76,11 +76,11 @@ class Account:
     regime: str
     fee_rate: Decimal
 
-    def excess(self, alternatives: Sequence[Mapping[int, Decimal]]) -> list[Decimal]:
+    def excess(self, changes: Sequence[Mapping[int, Decimal]]) -> list[Decimal]:
         """Equity beyond the restore requirement in each alternative; where nothing is asked any more, at least 0."""
-        copies = build.alternatives(self.instruments, self.book, self.row, alternatives)
+        copies = alternatives.books(self.instruments, self.book, self.row, changes)
         policy = self.rules.policies[int(self.book.policy[self.row])]
-        everyone = np.arange(len(alternatives))
+        everyone = np.arange(len(changes))
         summed = sums.of_policy(copies, self.instruments, self.market, policy, everyone)
         unpriced = summed.why_unpriced(everyone)
         if any(unpriced):
@@ -212,7 +212,7 @@ def _eligible(account: Account, excluded: Collection[int]) -> list[Holding]:
     may_be_traded = governed(account.instruments, account.rule.governs) & (account.instruments.kind != CASH)
     return [
         Holding(row, quantity, account.instruments.lot[row])
-        for row, (quantity, _) in build.positions_of(account.book, account.row).items()
+        for row, (quantity, _) in alternatives.positions_of(account.book, account.row).items()
         if may_be_traded[row] and int(account.instruments.ids[row]) not in excluded
     ]
 

@@ -17,7 +17,7 @@ from margin.engine.exact import ONE, ZERO, exactly
 from margin.engine.measures import PROFIT, VALUE, Lane, Totals, Units
 from margin.engine.methodologies import by_code, check
 from margin.engine.parts import Part
-from margin.engine.tables import Table, common_scale, governed_units, held_of, reasons_of, table_of
+from margin.engine.tables import Table, after_boxes, common_scale, governed_units, held_of, reasons_of, table_of
 
 _WORD = 64
 _ENTRY = "entry"  # what margined positions cost
@@ -69,7 +69,7 @@ class PolicySums:
     policy: Policy
     rows: Array  # accounts of the book
     book: Book
-    held: Instruments  # the instruments the book holds, and again what parts claim of them
+    held: Instruments  # the instruments the book holds, and again what parts claim or boxes hold of them
     instrument: Array  # int32[p] row of `held`
     units: tuple[Units, ...]  # per regime, on `held`
     lane_of: tuple[Mapping[str, int], ...]  # per regime: lane name → column
@@ -229,7 +229,7 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
     with exactly():
         units = tuple(governed_units(held, market, rule) for rule in policy.regimes)
         measured = parts.measure(held, policy, book, local, rows, units, market)
-        held, local, units, is_claimed = _after_claims(held, policy, book, local, rows, units)
+        held, local, units, is_claimed = after_boxes(book, *_after_claims(held, policy, book, local, rows, units))
         table, lane_of = table_of(units, len(held))
     reasons = reasons_of(held, policy, units, is_claimed)
     segments = build.runs(book.account_segments, rows)

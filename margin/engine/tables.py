@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from margin.engine import build
 from margin.engine.columns import KINDS, Array, Book, Instruments, Market, Policy, RegimeRule
 from margin.engine.measures import Lane, Units, governed, pick, restricted, with_profit
 from margin.engine.methodologies import by_code
@@ -45,8 +46,24 @@ def governed_units(held: Instruments, market: Market, rule: RegimeRule) -> Units
         refused=restricted(units.refused, rows, ""),
         equity=units.equity,
         counts_cost=None if units.counts_cost is None else units.counts_cost & rows,
+        box=units.box and units.box.take(np.arange(len(held)), rows),
     )
     return with_profit(silent, held, governed(held, rule.governs))
+
+
+def after_boxes(
+    book: Book, held: Instruments, local: Array, units: tuple[Units, ...], is_claimed: Array
+) -> tuple[Instruments, Array, tuple[Units, ...], Array]:
+    """Instruments, positions' rows, units and claims once the smaller side of each box points to a row of its own,
+    which is asked what a box is asked."""
+    boxes = build.boxes(book)
+    if not len(boxes):
+        return held, local, units, is_claimed
+    boxed, which = np.unique(local[boxes], return_inverse=True)
+    renumbered = local.copy()
+    renumbered[boxes] = len(held) + which.reshape(-1)
+    everything = np.concatenate([np.arange(len(held)), boxed])
+    return held.take(everything), renumbered, tuple(one.with_boxes(boxed) for one in units), is_claimed[everything]
 
 
 def table_of(units: Sequence[Units], count: int) -> tuple[Table, tuple[Mapping[str, int], ...]]:

@@ -14,6 +14,7 @@ from margin.hypothetical.document import (
     BookAccount,
     BookDocument,
     BookInstrument,
+    BookPosition,
 )
 from margin.hypothetical.forms import NUMBER, Wrong, day
 from margin.prices import Price, PriceSet
@@ -285,7 +286,7 @@ def _accounts(
 def _positions(
     account: BookAccount, number: int, listed: Mapping[str, Listed], path: str
 ) -> Iterable[build.PositionRow]:
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}  # whether it is held long
     for place, held in enumerate(account.positions):
         here = f"{path}.positions[{place}].instrument"
         if held.instrument not in listed:
@@ -293,8 +294,16 @@ def _positions(
         if listed[held.instrument].kind == CASH:
             raise Wrong(here, f"{held.instrument} is cash; it belongs in cash")
         if held.instrument in seen:
-            raise Wrong(here, f"{held.instrument} is held twice; one position per instrument")
-        seen.add(held.instrument)
+            _check_box(held, listed[held.instrument].kind, seen, here)
+        seen[held.instrument] = held.quantity > 0
         yield build.PositionRow(number, listed[held.instrument].id, held.quantity, held.cost)
     for currency, amount in account.cash.items():
         yield build.PositionRow(number, listed[currency].id, amount)
+
+
+def _check_box(held: BookPosition, kind: str, seen: Mapping[str, bool], path: str) -> None:
+    """An instrument named a second time must be a security, held on the other side."""
+    if kind not in build.BOXED:
+        raise Wrong(path, f"{held.instrument} is held twice; one position per instrument")
+    if seen[held.instrument] == (held.quantity > 0):
+        raise Wrong(path, f"{held.instrument} is held twice on one side; one long and one short are meant")

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from margin import contracts
-from margin.engine import build
+from margin.engine import alternatives
 from margin.engine.exact import plain
 from margin.hypothetical.books import CASH, RARE
 from margin.hypothetical.document import BookInstrument
@@ -24,7 +24,8 @@ def book(snap: Snapshot, stored: Mapping[int, Any], *, code: str, version: Polic
 
     Raises Wrong for an instrument whose rare terms cannot be read.
     """
-    held = {int(snap.instruments.ids[row]): found for row, found in sorted(build.positions_of(snap.book, 0).items())}
+    of_account = alternatives.positions_of(snap.book, 0)
+    held = {int(snap.instruments.ids[row]): found for row, found in sorted(of_account.items())}
     listed = [stored[id] for id in sorted(_needed(held, stored))]
     positions = [
         {"instrument": stored[id].code, "quantity": plain(quantity), **({} if cost is None else {"cost": plain(cost)})}

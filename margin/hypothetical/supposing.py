@@ -10,7 +10,7 @@ import numpy as np
 from accounts import cash, fills, holdings
 from accounts.models import Account, Fill
 from margin import policies
-from margin.engine import build, columns
+from margin.engine import alternatives, build, columns
 from margin.engine.columns import Array
 from margin.engine.exact import ZERO
 from margin.hypothetical import books, repricing
@@ -95,7 +95,7 @@ def _traded(world: World, supposed: Hypotheses, reading: policies.Reading) -> di
     """Instrument id → (quantity, cost) once the trades are booked and the cash has moved."""
     snap = world.snap
     held: dict[int, holdings.Held] = {
-        int(snap.instruments.ids[row]): found for row, found in build.positions_of(snap.book, 0).items()
+        int(snap.instruments.ids[row]): found for row, found in alternatives.positions_of(snap.book, 0).items()
     }
     codes = {trade.instrument for trade in supposed.trades}
     bought = {one.code: one for one in Instrument.objects.filter(code__in=codes)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from margin.engine import build, sizing
+from margin.engine import alternatives, sizing
 from margin.engine.assess import assess
 from margin.engine.columns import Status
 from margin.engine.exact import round_down, round_up
@@ -38,7 +38,7 @@ def after(made, plan, regime, drop=None):
         fee = trade.fee if k != drop else _fee(trade, proceeds, columns, row)
         changes[row] = changes.get(row, D(0)) + quantity
         changes[cash] = changes.get(cash, D(0)) + proceeds - fee
-    found = assess(build.alternatives(columns, book, 0, [changes]), columns, market, rules)
+    found = assess(alternatives.books(columns, book, 0, [changes]), columns, market, rules)
     return next(f for f in found.figures(np.arange(len(found))) if f.regime == regime)
 
 

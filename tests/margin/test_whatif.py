@@ -54,6 +54,13 @@ def test_a_book_is_answered_with_the_figures_of_every_account():
     ]
 
 
+def test_both_sides_of_a_security_are_asked_five_per_cent():
+    # 100 long and 60 short at 50.00, 1,000 in cash: equity 3,000; 5 % of 3,000 and the house's 30 % of 40 × 50.00
+    sides = [{"instrument": "XYZ", "quantity": quantity} for quantity in ("-60", "100")]
+    found = only(whatif.of_book(book(account(positions=sides, cash={"USD": "1000"}))))
+    assert [found[name] for name in ("equity", "requirement", "initial")] == ["3000", "750", "1150"]
+
+
 def test_a_process_without_a_database_answers_the_same(tmp_path):
     file = tmp_path / "book.json"
     file.write_text(json.dumps(book()))
@@ -74,6 +81,17 @@ WRONG = {
     ),
     "an unknown kind": (book(instruments=[xyz(kind="house")]), "instruments[0].kind", "not one of"),
     "twice": (book(instruments=[xyz(), xyz()]), "instruments[1].code", "twice"),
+    "two longs": (
+        book(account(positions=[{"instrument": "XYZ", "quantity": "1"}] * 2)),
+        *("accounts[0].positions[1].instrument", "one long and one short"),
+    ),
+    "two sides of a coin": (
+        book(
+            account(positions=[{"instrument": "XYZ", "quantity": "1"}, {"instrument": "XYZ", "quantity": "-1"}]),
+            instruments=[xyz(kind="crypto")],
+        ),
+        *("accounts[0].positions[1].instrument", "held twice"),
+    ),
     "no such holding": (
         book(account(positions=[{"instrument": "ABC", "quantity": "1"}])),
         *("accounts[0].positions[0].instrument", "not among"),

@@ -53,6 +53,7 @@ def ways(held: Held) -> Iterator[Way]:
             yield from _substitutes(held, k)
     if held.terms.account == "margin":
         yield from _convertible_offsets(held)
+        yield from _box_offsets(held)
 
 
 def _delivered(held: Held, series: Series, is_long: bool) -> Bundle | None:
@@ -328,3 +329,18 @@ def _convertible_offsets(held: Held) -> Iterator[Way]:
                 inputs = {"offset_rate": held.terms.convertible_offset_rate, "stock_value": holding.value}
                 used = ((s, Decimal(1)), (t, units))
                 yield Way("convertible_offset", "market", (), used, requirement, initial, initial, inputs, cost=cost)
+
+
+def _box_offsets(held: Held) -> Iterator[Way]:
+    """4210(e)(1): the same stock long and short, as the regime's own methodology charges it."""
+    for s, stock in enumerate(held.stocks):
+        for t, short in enumerate(held.stocks):
+            one, other = stock.holding, short.holding
+            if one.boxed is None or other.is_long or one.id != other.id or min(stock.units, short.units) < 1:
+                continue
+            requirement, initial = one.boxed[0] + other.requirement, one.boxed[1] + other.initial
+            cost = requirement - one.requirement - other.requirement
+            if cost < 0:
+                used = ((s, Decimal(1)), (t, Decimal(1)))
+                inputs = {"stock_value": one.value, "both": requirement}
+                yield Way("box_offset", "market", (), used, requirement, initial, initial, inputs, cost=cost)

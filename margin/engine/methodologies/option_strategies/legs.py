@@ -95,6 +95,7 @@ class Holding:
     added: Decimal
     requirement: Decimal
     initial: Decimal
+    boxed: tuple[Decimal, Decimal] | None  # (requirement, initial) of both sides less the short's own
     contract: Contract | None  # of a convertible or warrant
     matures_on: date | None
     missing: str
@@ -197,6 +198,7 @@ def read_holding(instruments: Instruments, i: int, base: Units, is_long: bool, t
         added=value - counted if kind == WARRANT else ZERO,
         requirement=requirement,
         initial=value if kind == WARRANT or terms.account == "cash" else lanes.get(INITIAL, requirement),
+        boxed=(base.box.charge.amount.long[i], base.box.initial.long[i]) if base.box and is_long else None,
         contract=contract,
         matures_on=instruments.matures_on[i] if kind != WARRANT else contract and contract.expires_on,
         missing=str(instruments.unpriced_reason[i]) or refused,

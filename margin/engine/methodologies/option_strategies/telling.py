@@ -102,6 +102,10 @@ SENTENCES: dict[tuple[str, str], Sentence] = {
     ("convertible_offset", "market"): Sentence(
         "{listed}: {offset_rate} of the {stock_value} of what turns into the short", "FINRA Rule 4210(e)(1)"
     ),
+    ("box_offset", "market"): Sentence(
+        "{listed}: the same security long and short, asked {both} on the {stock_value} long",
+        "FINRA Rule 4210(e)(1)",
+    ),
     ("long_box", "strike_difference"): Sentence(
         "{listed}: a European box, {loan_rate} of the strike difference {strike_difference}, all of which counts",
         "FINRA Rule 4210(f)(2); Cboe Margin Manual page 49",

@@ -27,7 +27,7 @@ from margin.engine.measures import (
     silence,
     worth,
 )
-from margin.engine.methodologies.reg_t import debt, house, stock
+from margin.engine.methodologies.reg_t import box, debt, house, stock
 from margin.engine.methodologies.reg_t.terms import RULE_BOOK, Bracket, House, Rates, Terms
 
 CODE = "reg_t"
@@ -53,15 +53,13 @@ def units(instruments: Instruments, market: Market, measure: str, terms: Terms) 
     if measure == "house":
         charges = (*exchange, house.top_up(instruments, terms.house, added([c.amount for c in exchange])))
     requirement = added([c.amount for c in charges])
+    initial = _initial(instruments, terms, requirement)
     return Units(
-        lanes={
-            "value": _value(instruments),
-            "requirement": requirement,
-            "initial": _initial(instruments, terms, requirement),
-        },
+        lanes={"value": _value(instruments), "requirement": requirement, "initial": initial},
         charges=charges,
         refused=refused,
         equity={"value": 1},
+        box=box.charge(instruments, requirement, initial, terms),
     )
 
 

@@ -47,7 +47,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Terms:
-    """Every number of Regulation T 220.12 and FINRA 4210(b), (c), (e)(2) that the formulas use. Rates are fractions."""
+    """Every number of Regulation T 220.12 and FINRA 4210(b), (c), (e) that the formulas use. Rates are fractions."""
 
     currency: str  # of the amounts per share and of the minimum equity
     long_rate: Decimal
@@ -70,6 +70,7 @@ class Terms:
     convertible_rate: Decimal
     short_debt_rate: Decimal
     short_debt_principal_rate: Decimal
+    box_rate: Decimal = Decimal("0.05")  # of the long value, same security long and short; policies may not state it
     house: House = field(default_factory=House)
 
     def __post_init__(self) -> None:
@@ -117,4 +118,5 @@ RULE_BOOK: Mapping[str, Any] = {
     "convertible_rate": "0.25",
     "short_debt_rate": "0.30",
     "short_debt_principal_rate": "0.05",
+    "box_rate": "0.05",
 }
