@@ -42,6 +42,11 @@ class Unit:
     outright: Outright | None
 
 
+def product(contract: Contract | None) -> str:
+    """The commodity that a contract belongs to; '' when it is not known."""
+    return "" if contract is None else contract.commodity or contract.underlying_code
+
+
 class Refused(ValueError):
     """Why a contract cannot be margined."""
 
@@ -67,7 +72,7 @@ def _unit(
         raise Refused("nothing is known of its contract")
     if contract.expires_on is not None and contract.expires_on < market.on:
         raise Refused(f"expired on {contract.expires_on.isoformat()}")
-    name = contract.commodity or contract.underlying_code
+    name = product(contract)
     commodity = _commodity(parameters, name)
     if commodity.currency != (own := instruments.currencies[instruments.currency[i]]):
         raise Refused(f"it is in {own}, and the parameters of {name} are in {commodity.currency}")
@@ -186,4 +191,4 @@ def _fixed(value: float) -> Decimal:
     return Decimal(f"{value:.{_DECIMALS}f}")
 
 
-__all__ = ["Refused", "Unit", "read"]
+__all__ = ["Refused", "Unit", "product", "read"]

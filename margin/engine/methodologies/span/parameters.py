@@ -4,7 +4,7 @@ Nothing of it is in the code: arrays, ranges, spreads and credits are the exchan
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -194,9 +194,6 @@ class Parameters:
         _check_day("on", self.on)
         for spread in self.credits:
             names = [leg.of for leg in spread.legs]
-            unknown = set(names) - set(self.commodities)
-            if unknown:
-                raise ValueError(f"credits: there is no commodity {', '.join(sorted(unknown))}")
             if len(set(names)) < len(names):
                 raise ValueError("credits: a commodity stands in a line once")
             if spread.rate > ONE:
@@ -207,14 +204,34 @@ class Parameters:
         return None if listed.array is None else as_losses(listed.array, self.gains_are_positive)
 
 
-def of_day(documents: Mapping[str, Any], terms: Terms, on: date) -> Parameters:
-    """The document that the terms name. Raises ValueError, saying why, where there is none that serves on the day."""
+def of_day(documents: Mapping[str, Any], terms: Terms, on: date, held: Collection[str]) -> Parameters:
+    """The document that the terms name, with the commodities that are `held`: the others are not read.
+
+    Raises ValueError, saying why, where there is none that serves on the day.
+    """
     if terms.parameters not in documents:
         raise ValueError(f"no parameters {terms.parameters} are loaded")
-    read = reading.read(Parameters, documents[terms.parameters], terms.parameters)
+    document = documents[terms.parameters]
+    listed = document.get("commodities") if isinstance(document, Mapping) else None
+    if isinstance(listed, Mapping):
+        document = {**document, "commodities": {name: one for name, one in listed.items() if name in held}}
+    read = reading.read(Parameters, document, terms.parameters)
+    unknown = {leg.of for spread in read.credits for leg in spread.legs} - set(listed or ())
+    if unknown:
+        raise ValueError(f"parameters {terms.parameters}, credits: there is no commodity {', '.join(sorted(unknown))}")
     published = date.fromisoformat(read.on)
     if published > on:
         raise ValueError(f"parameters {terms.parameters} are of {read.on}, after the day")
     if terms.max_age_days is not None and on - published > timedelta(terms.max_age_days):
         raise ValueError(f"parameters {terms.parameters} are of {read.on}, more than {terms.max_age_days} days old")
     return read
+
+
+def of_history(rows: Iterable[Mapping[str, str]], *, on: str, source: str, currency: str) -> dict[str, Any]:
+    """A document of margins per contract from a table of `product`, `date`, `initial` and `maintenance`."""
+    commodities: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        commodity = commodities.setdefault(row["product"], {"currency": currency, "outright": []})
+        entry = {"on": row["date"], "initial": row["initial"], "maintenance": row["maintenance"]}
+        commodity["outright"].append(entry)
+    return {"on": on, "source": source, "commodities": commodities}

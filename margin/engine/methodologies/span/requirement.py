@@ -25,23 +25,24 @@ def measure(groups: Groups, market: Market, terms: Terms) -> GroupFigures:
     count = len(groups)
     if not count:
         return no_figures(0)
+    rows, at = np.unique(groups.instrument, return_inverse=True)
+    held = {contracts.product(contract) for contract in groups.instruments.contract[rows]}
     try:
-        document = parameters.of_day(market.parameters, terms, market.on)
+        document = parameters.of_day(market.parameters, terms, market.on, held)
     except ValueError as reason:
         return _refused(count, str(reason))
-    rows, at = np.unique(groups.instrument, return_inverse=True)
     requirement, initial, equity = (np.full(count, ZERO, object) for _ in range(3))
     refused, found = np.full(count, "", object), {}
     with exactly():
         units = contracts.read(groups.instruments.take(rows), market, document)
         for group in range(count):
             members = groups.members(group)
-            held = [units[k] for k in at[members]]
-            reasons = [unit for unit in held if isinstance(unit, str)]
+            own = [units[k] for k in at[members]]
+            reasons = [unit for unit in own if isinstance(unit, str)]
             if reasons:
                 refused[group] = "; ".join(dict.fromkeys(reasons))
                 continue
-            one = found[group] = _account(groups, members, [u for u in held if isinstance(u, Unit)], document, terms)
+            one = found[group] = _account(groups, members, [u for u in own if isinstance(u, Unit)], document, terms)
             requirement[group], initial[group] = one.requirement, one.initial
             equity[group] = sum((part.amount for part in one.equity), ZERO)
     told = telling.Explained(groups, found, document).told
