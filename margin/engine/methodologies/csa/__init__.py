@@ -1,0 +1,1 @@
+"""Uncleared derivatives under a credit support annex. docs/methodologies/csa.md."""
