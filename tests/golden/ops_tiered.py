@@ -48,13 +48,8 @@ def marginal_tier_mm(inputs: Inputs) -> Inputs:
 
 
 def power_mmr(inputs: Inputs) -> Inputs:
-    rate = brackets.power_rate(
-        base_rate=inputs["base_mmr"],
-        base_initial_rate=inputs["base_imr"],
-        factor=inputs["imr_factor"],
-        notional=float(inputs["notional"]),
-    )
-    return {"mmr": Decimal(rate)}
+    power = brackets.Power(inputs["base_mmr"], inputs["base_imr"], inputs["imr_factor"])
+    return {"mmr": Decimal(power.rate(float(inputs["notional"])))}
 
 
 # --- liquidation_price -------------------------------------------------------------------------------------
@@ -153,7 +148,7 @@ def liq_power_mmr_cross(inputs: Inputs) -> Inputs:
         collateral=inputs["collateral"],
         quantity=inputs["qty"],
         mark=inputs["mark"],
-        power=liquidation.Power(inputs["base_mmr"], inputs["base_imr"], inputs["imr_factor"]),
+        power=brackets.Power(inputs["base_mmr"], inputs["base_imr"], inputs["imr_factor"]),
         others=sum((abs(one["qty"]) * one["mark"] * one["mmr"] for one in inputs.get("others", ())), Decimal(0)),
     )
     return {"liquidation_price": None if price is None else Decimal(price)}

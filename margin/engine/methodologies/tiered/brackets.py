@@ -100,12 +100,23 @@ def marginal(value: Decimal, tiers: Sequence[tuple[Decimal | None, Decimal]]) ->
     raise ValueError(f"{value} is beyond the last published tier")
 
 
-def power_rate(*, base_rate: Decimal, base_initial_rate: Decimal, factor: Decimal, notional: float) -> float:
-    """max(m₀, m₀ ÷ i₀ × f × notional^(4/5)), a model value in float64 (Orderly)."""
-    base = float(base_rate)
-    return max(base, base / float(base_initial_rate) * float(factor) * abs(notional) ** POWER)
+@dataclass(frozen=True)
+class Power:
+    """A power law (Orderly): base rates, and the factor of notional^(4/5). Model values, in float64, unrounded."""
 
+    base_rate: Decimal
+    base_initial_rate: Decimal
+    factor: Decimal
 
-def power_initial_rate(*, base_initial_rate: Decimal, factor: Decimal, notional: float) -> float:
-    """max(i₀, f × notional^(4/5)), a model value in float64 (Orderly)."""
-    return max(float(base_initial_rate), float(factor) * abs(notional) ** POWER)
+    def rate(self, notional: float) -> float:
+        """max(m₀, m₀ ÷ i₀ × f × notional^(4/5))."""
+        base = float(self.base_rate)
+        return max(base, base / float(self.base_initial_rate) * float(self.factor) * abs(notional) ** POWER)
+
+    def initial_rate(self, notional: float) -> float:
+        """max(i₀, f × notional^(4/5))."""
+        return max(float(self.base_initial_rate), float(self.factor) * abs(notional) ** POWER)
+
+    def maintenance(self, notional: float) -> float:
+        """|notional| × rate."""
+        return abs(notional) * self.rate(notional)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from margin.engine.exact import ZERO
-from margin.engine.methodologies.tiered.brackets import Bracket, bracket_at, power_rate
+from margin.engine.methodologies.tiered.brackets import Bracket, Power, bracket_at
 
 _STEPS = 200  # of a bisection in float64: far more than it has digits
 
@@ -159,49 +159,47 @@ def inverse_bankruptcy(
 # --- maintenance by the power law: no closed form, one root --------------------------------------------
 
 
-@dataclass(frozen=True)
-class Power:
-    """The published numbers of a power law (Orderly): base rates, and the factor of notional^(4/5)."""
+def power_notional(*, free: float, side: int, power: Power, near: float) -> float | None:
+    """The notional N at which free + s N = MM(N), to the last bit of float64; None where none above nothing does.
 
-    base_rate: Decimal
-    base_initial_rate: Decimal
-    factor: Decimal
+    Maintenance is convex, so the excess has one root on the way to any notional at which its sign has changed.
+    `near` is where the search for that begins.
+    """
 
-    def maintenance(self, notional: float) -> float:
-        """In float64, unrounded."""
-        rate = power_rate(
-            base_rate=self.base_rate,
-            base_initial_rate=self.base_initial_rate,
-            factor=self.factor,
-            notional=notional,
-        )
-        return abs(notional) * rate
+    def excess(notional: float) -> float:
+        return free + side * notional - power.maintenance(notional)
+
+    if side * free >= 0:
+        return None
+    low, high = 0.0, max(near, 1.0)
+    while side * excess(high) < 0:
+        if not math.isfinite(high) or side * excess(2 * high) < side * excess(high):
+            return None
+        high *= 2
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if side * excess(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
 
 
 def power_cross(
     *, collateral: Decimal, quantity: Decimal, mark: Decimal, power: Power, others: Decimal
 ) -> float | None:
-    """The price at which collateral + q (LP − mark) = MM(|q| LP) + the others' maintenance, to the last bit of float64.
+    """The price at which collateral + q (LP − mark) = MM(|q| LP) + the others' maintenance (Orderly).
 
     `quantity` is signed and `collateral` contains all profit at mark. None where no price above nothing does.
     """
-    held, marked, free = float(quantity), float(mark), float(collateral) - float(others)
-
-    def excess(price: float) -> float:
-        return free + held * (price - marked) - power.maintenance(held * price)
-
-    low, high = 0.0, marked
-    while excess(low) * excess(high) > 0 and math.isfinite(excess(high)):
-        low, high = high, high * 2
-    if excess(low) * excess(high) > 0 or not math.isfinite(excess(high)):
-        return None
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if (excess(middle) > 0) == (excess(low) > 0):
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    size, value = abs(float(quantity)), float(quantity) * float(mark)
+    notional = power_notional(
+        free=float(collateral) - float(others) - value,
+        side=1 if quantity > 0 else -1,
+        power=power,
+        near=abs(value),
+    )
+    return None if notional is None else notional / size
 
 
 # --- auto-deleveraging -----------------------------------------------------------------------------------
