@@ -162,17 +162,16 @@ def _computed(
     if move is None:
         raise Refused(f"its range is a share of a price, and the price is {price}")
     if is_future:
-        return _linear(move * instruments.multiplier[i], commodity), ONE
+        return _linear(move, instruments.multiplier[i], commodity), ONE
     return _modelled(model.take(np.array([i])), float(move), commodity)
 
 
-def _linear(move: Decimal, commodity: Commodity) -> Losses:
-    """Thirds of the range are fixed to six decimals, away from nothing."""
-    third = amounts.third_of(move)
-    steps = {0: ZERO, 1: third, 2: amounts.third_of(2 * move), 3: move}
-    inner = tuple(-steps[abs(thirds)] if thirds >= 0 else steps[abs(thirds)] for thirds, _ in MOVES)
+def _linear(move: Decimal, multiplier: Decimal, commodity: Commodity) -> Losses:
+    """Thirds of the range are fixed to six decimals per unit of price, so that contracts of any size offset."""
+    steps = (ZERO, amounts.third_of(move), amounts.third_of(2 * move), move)
+    inner = (-steps[thirds] if thirds >= 0 else steps[-thirds] for thirds, _ in MOVES)
     extreme = move * commodity.extreme_multiple * commodity.extreme_cover
-    return (*inner, -extreme, extreme)
+    return tuple(loss * multiplier for loss in (*inner, -extreme, extreme))
 
 
 def _modelled(model: valuation.Model, move: float, commodity: Commodity) -> tuple[Losses, Decimal]:
