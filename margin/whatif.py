@@ -16,7 +16,7 @@ from margin import policies, prices, snapshot
 from margin.engine.assess import assess
 from margin.engine.columns import Figures
 from margin.engine.exact import ZERO
-from margin.hypothetical import answers, books, exporting, forms, supposing
+from margin.hypothetical import answers, books, exporting, forms, openings, supposing
 from margin.hypothetical.answers import text
 from margin.hypothetical.document import BookDocument, Hypotheses
 from margin.models import MarginCall
@@ -62,6 +62,7 @@ def of_account(account: Account, document: Any, *, at: datetime) -> Tree:
             }
             for name in dict.fromkeys([*before, *after])
         ],
+        "openings": openings.of_trades(world, supposed, now, then),
     }
     if supposed.explain:
         answer["explanation"] = {"before": answers.explanation(now, 0), "after": answers.explanation(then, 0)}

@@ -45,6 +45,9 @@ def explained(answer: dict[str, Any]) -> dict[str, Any]:
 
 BOOK_ANSWER = record(on={"type": "string", "format": "date"}, accounts=many(explained(ACCOUNT)))
 CHANGE = record(**dict.fromkeys((*FIGURES, "funds_needed", "amount_called"), AMOUNT))
+OPENING = record(
+    regime=TEXT, trades=TEXTS, currency=TEXT, gross=AMOUNT, proceeds=AMOUNT, net_call=AMOUNT, unpriced=TEXTS
+)
 ACCOUNT_ANSWER = explained(
     record(
         code=TEXT,
@@ -61,6 +64,7 @@ ACCOUNT_ANSWER = explained(
                 open_call={"type": ["string", "null"], "description": "Number of the open call in this regime"},
             )
         ),
+        openings=many(OPENING),
     )
 )
 SHOCKS = {"price_shock": AMOUNT, "volatility_shock": AMOUNT}

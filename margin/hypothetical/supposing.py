@@ -125,16 +125,20 @@ def _price(world: World, trade: HypotheticalTrade, supposed: Hypotheses, instrum
     """As quoted: the trade's own, else the mark of now, else what the price is supposed to be."""
     if not trade.quantity:
         raise Wrong(f"{path}.quantity", "is zero; a trade moves something")
-    if trade.price is not None:
-        if trade.price < 0 and not instrument.may_be_negative:
-            raise Wrong(f"{path}.price", f"{trade.price} is negative, which {instrument.code} may not be")
-        return trade.price
-    known = world.snap.prices.prices.get(instrument.pk)
-    if known is not None and known.mark is not None and not known.refused:
-        return known.mark
-    if instrument.code in supposed.prices:
-        return supposed.prices[instrument.code]
-    raise Wrong(f"{path}.price", f"missing, and {instrument.code} has no price: state one")
+    if trade.price is not None and trade.price < 0 and not instrument.may_be_negative:
+        raise Wrong(f"{path}.price", f"{trade.price} is negative, which {instrument.code} may not be")
+    price = price_of(world, trade, supposed, instrument.pk)
+    if price is None:
+        raise Wrong(f"{path}.price", f"missing, and {instrument.code} has no price: state one")
+    return price
+
+
+def price_of(world: World, trade: HypotheticalTrade, supposed: Hypotheses, id: int) -> Decimal | None:
+    """At which a trade in the instrument `id` is done, as quoted; None where nothing says it."""
+    known = world.snap.prices.prices.get(id)
+    is_known = known is not None and known.mark is not None and not known.refused
+    mark = known.mark if known is not None and is_known else supposed.prices.get(trade.instrument)
+    return mark if trade.price is None else trade.price
 
 
 def _fee(

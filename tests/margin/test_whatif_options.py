@@ -153,6 +153,64 @@ def test_closing_the_long_leg_leaves_the_short_one_naked(market):
     assert found["regimes"][0]["change"]["requirement"] == "430"
 
 
+OPENINGS = {  # gross, proceeds, net call by pencil; XYZ 50.00, C50 3.10, P45 1.05, P40 0.30
+    "a naked call": ({}, {"C50": "-1"}, ("1310", "310", "1000")),  # 310 + 20 % × 5,000
+    "a long put": ({}, {"P45": "2"}, ("210", "0", "210")),  # paid in full
+    "a call on stock that is held": ({"XYZ": "100"}, {"C50": "-1"}, ("0", "310", "-310")),  # covered: only brings
+    "a buy-write": ({}, {"XYZ": "100", "C50": "-1"}, ("2500", "310", "2190")),  # 50 % of 5,000
+    "a bull put spread": ({}, {"P45": "-1", "P40": "1"}, ("530", "105", "425")),  # 5.00 × 100 + 30
+    "its closing": ({"P45": "-1", "P40": "1"}, {"P45": "1", "P40": "-1"}, ("-530", "-105", "-425")),
+    "a put beside a naked call": ({"C50": "-1"}, {"P45": "-1"}, ("105", "105", "0")),  # the other side's value alone
+}
+
+
+@pytest.mark.parametrize("name", OPENINGS)
+def test_trades_of_options_are_answered_with_the_triple_of_the_manual(market, name):
+    held, traded, expected = OPENINGS[name]
+    account = holder(market, "10000", **held)
+    trades = [{"instrument": market[code].code, "quantity": quantity} for code, quantity in traded.items()]
+    (found,) = whatif.of_account(account, {"trades": trades}, at=MONDAY)["openings"]
+    assert (found["gross"], found["proceeds"], found["net_call"]) == expected
+    assert (found["regime"], found["currency"], found["unpriced"]) == ("house", "USD", [])
+    assert sorted(found["trades"]) == sorted(trade["instrument"] for trade in trades)
+
+
+def test_a_triple_is_at_the_prices_of_the_trades_and_not_at_those_supposed_later(market):
+    # sold at 4.00: 400 + 20 % × 5,000; the net call stays
+    trades = [{"instrument": "XYZ C50", "quantity": "-1", "price": "4"}]
+    hypotheses = {"trades": trades, "prices": {"XYZ": "70"}}
+    (found,) = whatif.of_account(holder(market, "10000"), hypotheses, at=MONDAY)["openings"]
+    assert (found["gross"], found["proceeds"], found["net_call"]) == ("1400", "400", "1000")
+
+
+def test_a_triple_that_is_not_known_says_why(market):
+    def answer(*trades, **held):
+        stated = [{"instrument": code, "quantity": quantity, "price": price} for code, quantity, price in trades]
+        (found,) = whatif.of_account(holder(market, "10000", **held), {"trades": stated}, at=MONDAY)["openings"]
+        assert (found["gross"], found["proceeds"], found["net_call"]) == (None, None, None)
+        return found["unpriced"]
+
+    assert answer(("XYZ C50", "-1", "3"), ("XYZ C50", "-1", "4")) == [
+        "XYZ C50: traded at two prices; suppose it at one"
+    ]
+    assert answer(("XYZ C50", "-1.5", "3")) == [
+        "XYZ C50: -1.5 is not a whole number of contracts; correct the position"
+    ]
+
+
+def test_a_purchase_that_is_sold_again_takes_nothing(market):
+    trades = [{"instrument": "XYZ C50", "quantity": quantity} for quantity in ("1", "-1")]
+    (found,) = whatif.of_account(holder(market, "10000"), {"trades": trades}, at=MONDAY)["openings"]
+    assert (found["gross"], found["proceeds"], found["net_call"], found["currency"]) == ("0", "0", "0", "USD")
+
+
+def test_trades_without_options_or_without_option_strategies_open_nothing(market):
+    stock = {"trades": [{"instrument": "XYZ", "quantity": "10"}]}
+    assert whatif.of_account(holder(market, "10000"), stock, at=MONDAY)["openings"] == []
+    call = {"trades": [{"instrument": "XYZ C50", "quantity": "-1"}]}
+    assert whatif.of_account(holder(market, "10000", "us_portfolio"), call, at=MONDAY)["openings"] == []
+
+
 def test_a_covered_call_gains_nothing_above_its_strike(market):
     """A covered call is worst off at the lowest price; a naked one at the highest, with the highest volatility."""
     covered = holder(market, "0", XYZ="100", C50="-1")

@@ -9,9 +9,12 @@ the SMA. Of the three only the last is a call, and only the first can be compare
 from dataclasses import dataclass
 from decimal import Decimal
 
-from margin.engine.columns import Market
-from margin.engine.exact import ZERO, exactly
+import numpy as np
+
+from margin.engine.columns import Array, Instruments, Market
+from margin.engine.exact import ONE, ZERO, exactly
 from margin.engine.groups import Groups
+from margin.engine.measures import Units
 from margin.engine.methodologies.option_strategies import shorts, spreads
 from margin.engine.methodologies.option_strategies.covering import Covered, Reader, covered
 from margin.engine.methodologies.option_strategies.legs import Refusal
@@ -47,6 +50,27 @@ def openings(groups: Groups, market: Market, terms: Terms) -> tuple[Opening, ...
     reader = Reader(groups, market, terms)
     with exactly():
         return tuple(_opening(reader.held(group)) for group in range(len(groups)))
+
+
+def opening(instruments: Instruments, base: Units, quantity: Array, market: Market, terms: Terms) -> Opening:
+    """The Opening of so many of each instrument (signed Decimals, 0: none), all of one group: of nothing, all zeros.
+
+    `base` is what the regime's own methodology says of the instruments. Refusal as `openings`.
+    """
+    chosen = np.flatnonzero(quantity != ZERO)
+    group = Groups(
+        instruments=instruments,
+        base=base,
+        account=np.zeros(1, np.int64),
+        currency=instruments.currency[chosen[:1]] if len(chosen) else np.zeros(1, np.int32),
+        offsets=np.array([0, len(chosen)], np.int64),
+        position=chosen,
+        instrument=chosen.astype(np.int32),
+        quantity=quantity[chosen],
+        to_group=np.full(len(chosen), ONE, object),
+    )
+    (found,) = openings(group, market, terms)
+    return found
 
 
 def _opening(held: Held) -> Opening:
