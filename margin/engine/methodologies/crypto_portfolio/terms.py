@@ -119,17 +119,17 @@ class Grid:
     """The scenario grid (measure `requirement`). Rates per option and perpetual are of the coin's price."""
 
     scenarios: tuple[Scenario, ...] = field(default_factory=_grid)
-    volatility: Volatility = Volatility()
-    skew: Skew = Skew()
-    discount: Discount = Discount()
-    basis: Basis = Basis()
+    volatility: Volatility = field(default_factory=Volatility)
+    skew: Skew = field(default_factory=Skew)
+    discount: Discount = field(default_factory=Discount)
+    basis: Basis = field(default_factory=Basis)
     maintenance_factor: Decimal = Decimal("0.8")  # of the worst scenario
     initial_factor: Decimal = ONE
     option_rate: Decimal = Decimal("0.003")  # per naked short option
     option_initial_rate: Decimal = Decimal("0.002")  # more, to open
     perpetual_rate: Decimal = Decimal("0.015")
     perpetual_initial_rate: Decimal = Decimal("0.005")
-    doubt: Doubt = Doubt(Decimal("0.55"), ONE, Decimal("0.98"), Decimal(2))
+    doubt: Doubt = field(default_factory=lambda: Doubt(Decimal("0.55"), ONE, Decimal("0.98"), Decimal(2)))
 
     def __post_init__(self) -> None:
         if not self.scenarios:
@@ -159,7 +159,7 @@ class Standard:
     perpetual_initial_slope: Decimal = ZERO
     coin_rate: Decimal = Decimal("0.9")  # of the coin held
     coin_initial_rate: Decimal = ZERO  # more, to open
-    doubt: Doubt = Doubt(Decimal("0.4"), Decimal("0.4"), Decimal("0.98"), Decimal("1.2"))
+    doubt: Doubt = field(default_factory=lambda: Doubt(Decimal("0.4"), Decimal("0.4"), Decimal("0.98"), Decimal("1.2")))
 
 
 DERIBIT_STANDARD = Standard(
@@ -188,16 +188,16 @@ class Collateral:
 @dataclass(frozen=True)
 class Terms:
     """`coins` are the codes of the coins whose derivatives are measured, each coin for itself, with the coin held.
-    Other tokens count where `collateral` names them. `feeds` names a published document, '' for none."""
+    Other tokens count as `collateral` says, and for nothing where it is silent. `feeds` names a published document."""
 
     coins: tuple[str, ...]
     collateral: Mapping[str, Collateral] = field(default_factory=dict)
-    feeds: str = ""
-    stablecoin: str = ""  # its price in `stablecoin_currency` is an exchange rate of the market; '': never off its peg
-    stablecoin_currency: str = "USD"
+    feeds: str = ""  # '': no feed is in doubt, and forwards are spot grown at the risk-free rate
+    currency: str = "USD"  # of strikes, and of the risk-free rate
+    stablecoin: str = ""  # its price in `currency` is an exchange rate of the market; '': it cannot leave its peg
     parity_tolerance_rate: Decimal = Decimal("0.02")  # of spot: how far below its least value an option's price may lie
     grid: Grid = field(default_factory=Grid)
-    standard: Standard = Standard()
+    standard: Standard = field(default_factory=Standard)
 
     def __post_init__(self) -> None:
         if not self.coins or len(set(self.coins)) < len(self.coins):
