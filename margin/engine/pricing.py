@@ -257,7 +257,7 @@ def _peizer_pratt(z: Array, steps: int) -> Array:
 def _columns(*numbers: Any) -> tuple[Array, ...]:
     """The numbers as float64 columns of one shape, at least one long."""
     shaped = np.broadcast_arrays(*(np.atleast_1d(np.asarray(number, np.float64)) for number in numbers))
-    return tuple(np.ascontiguousarray(column) for column in shaped)
+    return tuple(np.array(column, order="C") for column in shaped)
 
 
 __all__ = [
