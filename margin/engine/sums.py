@@ -112,6 +112,7 @@ class PolicySums:
             magnitude += parts.magnitude(self.parts[regime], len(self.rows))
         too_wide = np.zeros(len(self.rows), bool)
         too_wide[owner[wide]] = True
+        columns |= {name: stated.astype(np.float64) for name, stated in self._stated(np.arange(len(self.rows)))}
         return Totals(columns, float, self.rule_fx[regime].floats(), unknown), magnitude, too_wide
 
     def exact(self, regime: int, chosen: Array) -> Totals:
@@ -134,7 +135,14 @@ class PolicySums:
             paid = self._costs(cost, self.units[regime].counts_cost, segments, shorts=False)
             columns["cost"] = _by_owner(paid * self.fx.exact(segments), owner, len(chosen))
             unknown[owner[segment_unknown[segments]]] = True
+        columns |= dict(self._stated(chosen))
         return Totals(columns, Decimal, self.rule_fx[regime].exact(chosen), unknown)
+
+    def _stated(self, chosen: Array) -> Iterable[tuple[str, Array]]:
+        """Amounts that the book states per account, not per position; nothing for those it does not state."""
+        for name, column in (("in_transit", self.book.in_transit), ("disputed", self.book.disputed)):
+            if column is not None:
+                yield name, column[self.rows[chosen]]
 
     def _segment_sums(self, segments: Array, lane: int) -> Array:
         sums = self.lanes.decimals(segments, lane)
