@@ -30,6 +30,7 @@ class Keys:
     claims: Array  # bool
     is_addition: bool = False  # others charge these positions as well
     spans_currencies: bool = False  # amounts are then in the account's base currency
+    takes_cash: bool = False  # cash belongs to the groups too
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Parts of a regime at work: which positions they claim, and what their groups add to the accounts' totals."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 
 from margin.engine import build
-from margin.engine.columns import Array, Book, Instruments, Market, PartRule, Policy
+from margin.engine.columns import CASH, Array, Book, Instruments, Market, PartRule, Policy
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import NO_GROUP, GroupFigures, Groups, Keys, arrange, holds_a_claim, per_account
 from margin.engine.measures import INITIAL, REQUIREMENT, VALUE, Units, governed, larger
@@ -45,10 +45,10 @@ class Claims:
 
 
 def keys_of(held: Instruments, part: PartRule) -> Keys:
-    """The part's keys, on the kinds it governs; cash belongs to no group."""
+    """The part's keys, on the kinds it governs; cash belongs to a group only where the part takes it."""
     keys = part_by_code(part.methodology).group_keys(held, part.terms)
-    rows = governed(held, part.kinds) & (held.kind != 0)
-    return Keys(np.where(rows, keys.keys, NO_GROUP), keys.claims & rows, keys.is_addition, keys.spans_currencies)
+    rows = governed(held, part.kinds) & (keys.takes_cash | (held.kind != CASH))
+    return replace(keys, keys=np.where(rows, keys.keys, NO_GROUP), claims=keys.claims & rows)
 
 
 def claim(held: Instruments, policy: Policy, book: Book, local: Array, rows: Array) -> Claims:

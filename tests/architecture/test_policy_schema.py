@@ -17,12 +17,14 @@ from margin.engine.columns import KINDS, MARGIN_CLASSES
 from margin.engine.methodologies import (
     METHODOLOGIES,
     PARTS,
+    collateral,
     concentration,
     loan,
     option_strategies,
     portfolio,
     reg_t,
     span,
+    tiered,
 )
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "policy.schema.json").read_text(encoding="utf-8"))
@@ -193,6 +195,8 @@ READ_BY = {
     portfolio.PortfolioGroup: DEFINED["portfolio_terms"]["properties"]["portfolio_groups"]["items"],
     concentration.Terms: DEFINED["concentration_terms"],
     concentration.Step: DEFINED["steps"]["items"],
+    tiered.Terms: DEFINED["tiered_terms"],
+    collateral.Terms: DEFINED["collateral_terms"],
     span.Terms: DEFINED["span_terms"],
 }
 
