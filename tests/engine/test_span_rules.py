@@ -53,8 +53,8 @@ def test_price_risk_is_paired_risk_less_time_risk():
     # scenario 13 loses 900, its twin 860, scenarios 1 and 2 lose 40 and -20: paired 880, time 10
     stated = tuple(map(D, [40, -20, *[0] * 10, 900, 860, 0, 0]))
     assert arrays.price_risk(stated) == 870
-    assert arrays.weighted_price_risk(stated, F(-10)) == 87
-    assert arrays.weighted_price_risk(stated, F(0)) == 0
+    assert arrays.weighted_price_risk(stated, D(-10)) == 87
+    assert arrays.weighted_price_risk(stated, D(0)) == 0
 
 
 def test_time_alone_is_no_price_risk():

@@ -49,9 +49,9 @@ def price_risk(losses: Losses) -> Fraction:
     return (paired - time) / 2
 
 
-def weighted_price_risk(losses: Losses, net_delta: Fraction) -> Fraction:
+def weighted_price_risk(losses: Losses, net_delta: Decimal) -> Fraction:
     """Price risk for one delta; none where the deltas cancel or the price is no risk."""
-    return max(price_risk(losses), Fraction(0)) / abs(net_delta) if net_delta else Fraction(0)
+    return max(price_risk(losses), Fraction(0)) / Fraction(abs(net_delta)) if net_delta else Fraction(0)
 
 
 def composite_delta(deltas: Sequence[Decimal], weights: Sequence[Decimal]) -> Fraction:

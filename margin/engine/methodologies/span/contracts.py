@@ -7,7 +7,6 @@ Model values are rounded once, to six decimals.
 
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class Unit:
     period: str
     right: str
     losses: Losses
-    delta: Fraction  # composite and scaled
+    delta: Decimal  # composite and scaled
     value: Decimal  # of an option; 0 for futures, which are settled daily
     exposure: Decimal
     outright: Outright | None
@@ -93,7 +92,7 @@ def _unit(
         period=period,
         right="" if is_future else _right(contract),
         losses=losses,
-        delta=Fraction(delta) * _scale(listed, commodity, instruments.multiplier[i]),
+        delta=delta * _scale(listed, commodity, instruments.multiplier[i]),
         value=ZERO if is_future else value,
         exposure=_exposure(instruments, i, contract, commodity),
         outright=outright,
@@ -129,10 +128,11 @@ def _in_force(commodity: Commodity, market: Market, is_future: bool) -> Outright
     return entry
 
 
-def _scale(listed: Listed, commodity: Commodity, multiplier: Decimal) -> Fraction:
+def _scale(listed: Listed, commodity: Commodity, multiplier: Decimal) -> Decimal:
+    """How many deltas of the commodity one delta of the contract is; a quotient is fixed to six decimals."""
     if listed.delta_scale is not None:
-        return Fraction(listed.delta_scale)
-    return Fraction(ONE) if commodity.size is None else Fraction(multiplier) / Fraction(commodity.size)
+        return listed.delta_scale
+    return ONE if commodity.size is None else _fixed(float(multiplier) / float(commodity.size))
 
 
 def _exposure(instruments: Instruments, i: int, contract: Contract, commodity: Commodity) -> Decimal:

@@ -6,10 +6,11 @@ needs. The value of options is in the requirement and not in the equity (CME SPA
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
-from margin.engine.columns import Market
+from margin.engine.columns import Array, Market
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import EquityPart, GroupFigures, Groups
 from margin.engine.groups import none as no_figures
@@ -31,22 +32,21 @@ def measure(groups: Groups, market: Market, terms: Terms) -> GroupFigures:
         document = parameters.of_day(market.parameters, terms, market.on, held)
     except ValueError as reason:
         return _refused(count, str(reason))
-    requirement, initial, equity = (np.full(count, ZERO, object) for _ in range(3))
-    refused, found = np.full(count, "", object), {}
     with exactly():
         units = contracts.read(groups.instruments.take(rows), market, document)
-        for group in range(count):
-            members = groups.members(group)
-            own = [units[k] for k in at[members]]
-            reasons = [unit for unit in own if isinstance(unit, str)]
-            if reasons:
-                refused[group] = "; ".join(dict.fromkeys(reasons))
-                continue
-            one = found[group] = _account(groups, members, [u for u in own if isinstance(u, Unit)], document, terms)
-            requirement[group], initial[group] = one.requirement, one.initial
-            equity[group] = sum((part.amount for part in one.equity), ZERO)
-    told = telling.Explained(groups, found, document).told
+        measured = _accounts(groups, at, units, document, terms)
+        equity = _column([sum((part.amount for part in one.equity), ZERO) for one in measured])
+    refused = np.full(count, "", object)
+    refused[:] = [one.refused for one in measured]
+    told = telling.Explained(groups, measured, document).told
+    requirement, initial = (_column([getattr(one, name) for one in measured]) for name in ("requirement", "initial"))
     return GroupFigures(requirement, initial, equity, refused, told)
+
+
+def _column(amounts: Sequence[Decimal]) -> Array:
+    column = np.empty(len(amounts), object)
+    column[:] = amounts
+    return column
 
 
 def _refused(count: int, reason: str) -> GroupFigures:
@@ -55,7 +55,27 @@ def _refused(count: int, reason: str) -> GroupFigures:
     return figures
 
 
-def _account(groups: Groups, members: slice, units: Sequence[Unit], document: Parameters, terms: Terms) -> Measured:
+def _accounts(
+    groups: Groups, at: Array, units: Sequence[Unit | str], document: Parameters, terms: Terms
+) -> list[Measured]:
+    """Every account; those that hold the same, at the same rates, are measured once. `at` is each position's unit."""
+    known: dict[Any, Measured] = {}
+    found = []
+    for group in range(len(groups)):
+        members = groups.members(group)
+        book = tuple(zip(at[members].tolist(), groups.quantity[members], groups.to_group[members], strict=True))
+        if book not in known:
+            own = [units[k] for k, _, _ in book]
+            known[book] = _account(groups, members, own, document, terms)
+        found.append(known[book])
+    return found
+
+
+def _account(groups: Groups, members: slice, own: Sequence[Unit | str], document: Parameters, terms: Terms) -> Measured:
+    reasons = dict.fromkeys(unit for unit in own if isinstance(unit, str))
+    if reasons:
+        return Measured((), ZERO, ZERO, ZERO, ZERO, (), "; ".join(reasons))
+    units = [unit for unit in own if isinstance(unit, Unit)]
     quantity, fx = groups.quantity[members], groups.to_group[members]
     holdings = [risk.Holding(place, quantity[place], unit) for place, unit in enumerate(units)]
     risks = tuple((one, fx[one.holdings[0].place]) for one in risk.of_account(holdings, document, terms))

@@ -60,8 +60,8 @@ class Scanned:
     active: int
     calendar: tuple[Calendar, ...]
     delivery: tuple[Delivery, ...]
-    left: Fraction  # net delta after calendar spreads
-    weighted: Fraction  # price risk for one delta
+    delta: Decimal  # net
+    left: Fraction  # of it, after calendar spreads
     calls: Decimal  # held short
     puts: Decimal
     minimum: Decimal
@@ -120,12 +120,10 @@ def scan(holdings: Sequence[Holding], commodity: Commodity) -> Scanned:
     """Scan risk, calendar spreads, delivery charge and short option minimum of one commodity's holdings."""
     losses = arrays.added([(one.quantity, one.unit.losses) for one in holdings])
     scanned, active = arrays.scan_risk(losses)
-    deltas: dict[str, Fraction] = {}
+    deltas: dict[str, Decimal] = {}
     for one in holdings:
-        moved = Fraction(one.quantity) * one.unit.delta
-        deltas[one.unit.period] = deltas.get(one.unit.period, spreads.NONE) + moved
-    tiers = {period: tier.name for period in deltas if (tier := commodity.tier(period)) is not None}
-    calendar = spreads.calendar(deltas, tiers, commodity.spreads)
+        deltas[one.unit.period] = deltas.get(one.unit.period, ZERO) + one.quantity * one.unit.delta
+    calendar = _calendar(deltas, commodity)
     calls, puts = (_short(holdings, right) for right in ("call", "put"))
     rate = commodity.short_option_minimum
     return Scanned(
@@ -135,12 +133,20 @@ def scan(holdings: Sequence[Holding], commodity: Commodity) -> Scanned:
         active=active,
         calendar=tuple(Calendar(one.line, one.count, spreads.charged(one.amount)) for one in calendar.formed),
         delivery=tuple(_delivery(calendar, commodity)),
+        delta=sum(deltas.values(), ZERO),
         left=sum(calendar.left.values(), spreads.NONE),
-        weighted=arrays.weighted_price_risk(losses, sum(deltas.values(), spreads.NONE)),
         calls=calls,
         puts=puts,
         minimum=amounts.short_option_minimum(calls, puts, rate, commodity.counts_together),
     )
+
+
+def _calendar(deltas: Mapping[str, Decimal], commodity: Commodity) -> spreads.Calendar:
+    exact = {period: Fraction(delta) for period, delta in deltas.items()}
+    if not commodity.spreads or not min(deltas.values()) < 0 < max(deltas.values()):
+        return spreads.Calendar((), exact, {})  # months on one side form no spread
+    tiers = {period: tier.name for period in deltas if (tier := commodity.tier(period)) is not None}
+    return spreads.calendar(exact, tiers, commodity.spreads)
 
 
 def _short(holdings: Sequence[Holding], right: str) -> Decimal:
@@ -160,9 +166,9 @@ def _delivery(calendar: spreads.Calendar, commodity: Commodity) -> list[Delivery
 def _credits(scanned: Mapping[str, Scanned], parameters: Parameters) -> dict[str, list[Credit]]:
     """What each commodity is credited by the lines across commodities, in the file's order."""
     credits: dict[str, list[Credit]] = {name: [] for name in scanned}
-    if len(scanned) > 1:
+    if len(scanned) > 1 and parameters.credits:
         left = {name: one.left for name, one in scanned.items()}
-        weighted = {name: one.weighted for name, one in scanned.items()}
+        weighted = {name: arrays.weighted_price_risk(one.losses, one.delta) for name, one in scanned.items()}
         for found in spreads.across(left, weighted, parameters.credits):
             for name, amount in found.credits.items():
                 if rounded := spreads.credited(amount):

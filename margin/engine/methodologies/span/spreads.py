@@ -143,9 +143,11 @@ def across(left: Mapping[str, Fraction], weighted: Mapping[str, Fraction], lines
     remaining = dict(left)
     found = []
     for line, spread in enumerate(lines):
+        if not all(remaining.get(leg.of) for leg in spread.legs):
+            continue  # a leg is not held
         for sign_of_a in (1, -1):
             signed = [(leg, sign_of_a if leg.side == "A" else -sign_of_a) for leg in spread.legs]
-            available = [max(remaining.get(leg.of, NONE) * sign, NONE) / Fraction(leg.ratio) for leg, sign in signed]
+            available = [max(remaining[leg.of] * sign, NONE) / Fraction(leg.ratio) for leg, sign in signed]
             count = min(available)
             if not count:
                 continue

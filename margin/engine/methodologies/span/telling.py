@@ -1,7 +1,7 @@
 """How a requirement is told: per commodity its charges and credits, and the net option value of the account. Their sum
 is the requirement, exactly."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -10,7 +10,7 @@ from typing import Any
 from margin.engine.exact import exactly
 from margin.engine.groups import EquityPart, GroupCharge, Groups, Told
 from margin.engine.measures import Sentence
-from margin.engine.methodologies.span.arrays import MOVES
+from margin.engine.methodologies.span.arrays import MOVES, weighted_price_risk
 from margin.engine.methodologies.span.parameters import Commodity, Parameters
 from margin.engine.methodologies.span.risk import CommodityRisk, Scanned
 
@@ -62,21 +62,20 @@ class Measured:
     requirement: Decimal
     initial: Decimal
     equity: tuple[EquityPart, ...]
+    refused: str = ""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """The accounts that were measured, by group."""
+    """The accounts that were measured, one for each group."""
 
     groups: Groups
-    found: Mapping[int, Measured]
+    found: Sequence[Measured]
     document: Parameters
 
     def told(self, group: int) -> Told:
         """Every charge of the account, and the options that its equity leaves out."""
-        measured = self.found.get(group)
-        if measured is None:
-            return Told()
+        measured = self.found[group]
         with exactly():
             charges = [
                 charge for risk, rate in measured.risks for charge in self._commodity(risk, rate) if charge.amount
@@ -130,11 +129,12 @@ class Explained:
             told = {"period": spot.period, "used": _shown(spot.used), "left": _shown(spot.left), **named}
             told |= {"spread_charge": stated.spread_rate * rate, "outright_charge": stated.outright_rate * rate}
             yield self._charge("delivery", spot.period, spot.amount * rate, (), told)
+        weighted = weighted_price_risk(scanned.losses, scanned.delta)
         for credit in risk.credits:
             spread = self.document.credits[credit.line]
             told = {"count": _shown(credit.count), "credit_rate": spread.rate, **named}
             told["ratios"] = ", ".join(f"{leg.side} {leg.ratio} {leg.of}" for leg in spread.legs)
-            told["price_risk"] = _shown(scanned.weighted * Fraction(rate))
+            told["price_risk"] = _shown(weighted * Fraction(rate))
             yield self._charge("credit", f"line_{credit.line + 1}", -credit.amount * rate, (), told)
 
     def _charge(self, code: str, branch: str, amount: Decimal, legs: Any, told: Mapping[str, Any]) -> GroupCharge:
