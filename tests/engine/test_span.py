@@ -1,7 +1,9 @@
 """Accounts of futures and options on them: what is asked, told, and refused. Every number from a pencil."""
 
 import csv
+import json
 import math
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -323,6 +325,15 @@ def test_a_table_of_margins_by_date_is_a_document():
     es = future("ESM4", "5300", id=61, commodity="ES", multiplier="50")
     one = figures(stated, (es, "-2", "-530000"))
     assert (one.requirement, one.initial) == (2 * 10800, 2 * 11880)  # since 2022-01-21
+
+
+def test_the_document_of_the_page_is_read():
+    page = (Path(__file__).parents[2] / "docs/methodologies/span.md").read_text(encoding="utf-8")
+    stated = json.loads(re.findall(r"```json\n(.*?)```", page, re.S)[1])
+    read = parameters.of_day({"cme": stated}, span.Terms("cme"), date(2026, 11, 20), set(stated["commodities"]))
+    assert read.commodities["ZC"].is_outright
+    assert read.commodities["CL"].range_of("2027-03") == parameters.Range(amount=D("4.00"))
+    assert read.losses(read.commodities["CL"].contracts["CLF7 C80"])[15] == 420
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------
