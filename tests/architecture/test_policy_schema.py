@@ -19,6 +19,7 @@ from margin.engine.methodologies import (
     PARTS,
     collateral,
     concentration,
+    crypto_portfolio,
     loan,
     option_strategies,
     portfolio,
@@ -198,6 +199,16 @@ READ_BY = {
     tiered.Terms: DEFINED["tiered_terms"],
     collateral.Terms: DEFINED["collateral_terms"],
     span.Terms: DEFINED["span_terms"],
+    crypto_portfolio.Terms: DEFINED["crypto_portfolio_terms"],
+    crypto_portfolio.Collateral: DEFINED["crypto_collateral"],
+    crypto_portfolio.Grid: DEFINED["crypto_grid"],
+    crypto_portfolio.Scenario: DEFINED["crypto_scenario"],
+    crypto_portfolio.Volatility: DEFINED["crypto_volatility"],
+    crypto_portfolio.Skew: DEFINED["crypto_skew"],
+    crypto_portfolio.Discount: DEFINED["crypto_discount"],
+    crypto_portfolio.Basis: DEFINED["crypto_basis"],
+    crypto_portfolio.Doubt: DEFINED["crypto_doubt"],
+    crypto_portfolio.Standard: DEFINED["crypto_standard"],
 }
 
 

@@ -11,7 +11,19 @@ from margin.engine.columns import KINDS, Instruments, Market, PartRule, RegimeRu
 from margin.engine.exact import ONE
 from margin.engine.groups import GroupFigures, Groups, Keys
 from margin.engine.measures import Levels, Totals, Units
-from margin.engine.methodologies import concentration, cross, loan, option_strategies, portfolio, reg_t, span, tiered
+from margin.engine.methodologies import (
+    collateral,
+    concentration,
+    cross,
+    crypto_portfolio,
+    csa,
+    loan,
+    option_strategies,
+    portfolio,
+    reg_t,
+    span,
+    tiered,
+)
 
 
 class Methodology(Protocol):
@@ -56,8 +68,16 @@ class PartMethodology(Protocol):
     def measure_groups(self, groups: Groups, market: Market, measure: str, terms: Any) -> GroupFigures: ...
 
 
-METHODOLOGIES: tuple[Methodology, ...] = (reg_t, cross, loan, portfolio)
-PARTS: tuple[PartMethodology, ...] = (option_strategies, portfolio, concentration, tiered, span)
+METHODOLOGIES: tuple[Methodology, ...] = (reg_t, cross, loan, csa, portfolio)
+PARTS: tuple[PartMethodology, ...] = (
+    option_strategies,
+    portfolio,
+    concentration,
+    tiered,
+    span,
+    crypto_portfolio,
+    collateral,
+)
 # Equity, requirement and initial are plain sums there.
 TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"), (cross.CODE, "requirement"))
 
@@ -130,6 +150,8 @@ def _check_rates(rule: RegimeRule, where: str) -> None:
         raise ValueError(f"{where}: watch_rate must not be below warning_rate")
     if rule.severe_rate is not None and not 0 <= rule.severe_rate <= 1:
         raise ValueError(f"{where}: severe_rate must be from 0 to 1, or it would precede the call")
+    if rule.at_or_beyond and rule.methodology == csa.CODE:
+        raise ValueError(f"{where}: at_or_beyond would call what the minimum transfer amount leaves")
     has_own_ladder = by_code(rule.methodology).CODE == loan.CODE
     if rule.at_or_beyond and rule.restore_rate == 1 and not has_own_ladder:
         raise ValueError(f"{where}: at_or_beyond needs a restore_rate above 1, or a call could ask for nothing")

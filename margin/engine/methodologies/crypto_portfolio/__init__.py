@@ -8,13 +8,40 @@ is the value of the account by model less the published net margin, so that equi
 from margin.engine.columns import Instruments, Market
 from margin.engine.groups import GroupFigures, Groups, Keys
 from margin.engine.methodologies.crypto_portfolio import requirement
-from margin.engine.methodologies.crypto_portfolio.terms import DERIBIT_STANDARD, Collateral, Grid, Standard, Terms
+from margin.engine.methodologies.crypto_portfolio.terms import (
+    DERIBIT_STANDARD,
+    Basis,
+    Collateral,
+    Discount,
+    Doubt,
+    Grid,
+    Scenario,
+    Skew,
+    Standard,
+    Terms,
+    Volatility,
+)
 
 CODE = "crypto_portfolio"
 GROUP_MEASURES = ("requirement", "standard")
 KINDS = frozenset({"crypto", "option", "future", "perpetual"})
 
-__all__ = ["CODE", "DERIBIT_STANDARD", "GROUP_MEASURES", "KINDS", "Collateral", "Grid", "Standard", "Terms"]
+__all__ = [
+    "CODE",
+    "DERIBIT_STANDARD",
+    "GROUP_MEASURES",
+    "KINDS",
+    "Basis",
+    "Collateral",
+    "Discount",
+    "Doubt",
+    "Grid",
+    "Scenario",
+    "Skew",
+    "Standard",
+    "Terms",
+    "Volatility",
+]
 __all__ += ["group_keys", "measure_groups"]
 
 

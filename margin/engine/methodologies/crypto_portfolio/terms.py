@@ -5,7 +5,7 @@ margin. Venues edit theirs while they run: a policy version says which it means.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,14 @@ from margin.engine.exact import ONE, ZERO
 
 VOLATILITIES = ("up", "none", "down", "linear", "absolute")
 SKEWS = ("linear", "absolute")  # of a skewed scenario, the size of the change counts, whatever its sign
+
+
+def _check_amounts(stated: Any) -> None:
+    """ValueError naming the first number that is negative."""
+    for each in fields(stated):
+        value = getattr(stated, each.name)
+        if isinstance(value, Decimal) and value < 0:
+            raise ValueError(f"{each.name} must not be negative")
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,7 @@ class Scenario:
     weight: Decimal = ONE
 
     def __post_init__(self) -> None:
-        if self.price_factor < 0 or self.weight < 0:
-            raise ValueError("price_factor and weight must not be negative")
+        _check_amounts(self)
         if self.volatility not in VOLATILITIES:
             raise ValueError(f"volatility: {self.volatility!r} is not one of {', '.join(VOLATILITIES)}")
 
@@ -43,6 +50,9 @@ class Volatility:
     short_power: Decimal = Decimal("0.3")
     long_power: Decimal = Decimal("0.13")
     least_seconds: Decimal = Decimal(86400)
+
+    def __post_init__(self) -> None:
+        _check_amounts(self)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,9 @@ class Discount:
     short_multiple: Decimal = Decimal("0.5")
     short_rate: Decimal = Decimal("0.08")
 
+    def __post_init__(self) -> None:
+        _check_amounts(self)
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -80,6 +93,9 @@ class Basis:
     down: Decimal = Decimal("0.955")
     base: Decimal = Decimal("0.5")
     yearly: Decimal = Decimal(2)
+
+    def __post_init__(self) -> None:
+        _check_amounts(self)
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,9 @@ class Doubt:
     confidence_rate: Decimal
     peg: Decimal
     peg_rate: Decimal
+
+    def __post_init__(self) -> None:
+        _check_amounts(self)
 
 
 def _grid() -> tuple[Scenario, ...]:
@@ -132,6 +151,7 @@ class Grid:
     doubt: Doubt = field(default_factory=lambda: Doubt(Decimal("0.55"), ONE, Decimal("0.98"), Decimal(2)))
 
     def __post_init__(self) -> None:
+        _check_amounts(self)
         if not self.scenarios:
             raise ValueError("scenarios: state at least one")
 
@@ -161,6 +181,9 @@ class Standard:
     coin_initial_rate: Decimal = ZERO  # more, to open
     doubt: Doubt = field(default_factory=lambda: Doubt(Decimal("0.4"), Decimal("0.4"), Decimal("0.98"), Decimal("1.2")))
 
+    def __post_init__(self) -> None:
+        _check_amounts(self)
+
 
 DERIBIT_STANDARD = Standard(
     is_pooled=False,
@@ -181,8 +204,7 @@ class Collateral:
     coin: str = ""
 
     def __post_init__(self) -> None:
-        if self.rate < 0 or self.initial_rate < 0:
-            raise ValueError("rates must not be negative")
+        _check_amounts(self)
 
 
 @dataclass(frozen=True)
@@ -205,8 +227,7 @@ class Terms:
         for code, held in self.collateral.items():
             if held.coin and held.coin not in self.coins:
                 raise ValueError(f"collateral.{code}: {held.coin} is not one of coins")
-        if self.parity_tolerance_rate < 0:
-            raise ValueError("parity_tolerance_rate must not be negative")
+        _check_amounts(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Terms":
