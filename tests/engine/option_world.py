@@ -105,7 +105,7 @@ def opened(held, **changes):
 
 def measured(held, *, on=ON, base=None, **changes):
     """(requirement, initial, equity) of the only group, after a look at its explanation; its refusal if it has one."""
-    made, market = groups(held, on=on, base=base)
+    made, market = groups(held, on=on, base=base, of_terms=terms(**changes))
     assert len(made) == 1
     figures = option_strategies.measure_groups(made, market, "maintenance", terms(**changes))
     if figures.refused[0]:
@@ -119,7 +119,7 @@ def measured(held, *, on=ON, base=None, **changes):
 
 def charges(held, **changes):
     """The charges of the only group."""
-    made, market = groups(held)
+    made, market = groups(held, of_terms=terms(**changes))
     return option_strategies.measure_groups(made, market, "maintenance", terms(**changes)).told(0).charges
 
 

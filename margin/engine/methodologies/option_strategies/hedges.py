@@ -51,6 +51,7 @@ def ways(held: Held) -> Iterator[Way]:
                     yield from _with_two(held, k, bundle, is_long)
         if option.is_short and option.series.is_call:
             yield from _substitutes(held, k)
+            yield from _basket(held, k)
     if held.terms.account == "margin":
         yield from _convertible_offsets(held)
         yield from _box_offsets(held)
@@ -293,6 +294,24 @@ def _substitutes(held: Held, k: int) -> Iterator[Way]:
             yield from _substituted(held, k, s, units, "call_covered_by_convertible")
 
 
+def _basket(held: Held, k: int) -> Iterator[Way]:
+    """A qualified stock basket under an index call: in the units of the terms, worth the index at least."""
+    series = held.options[k].series
+    units = held.terms.baskets.get(series.contract.underlying_code)
+    if units is None or series.contract.is_adjusted or not series.underlying:
+        return
+    places = {stock.holding.code: s for s, stock in enumerate(held.stocks) if stock.holding.is_long}
+    if any(code not in places for code in units):
+        return
+    value = sum((each * held.stocks[places[code]].holding.value for code, each in units.items()), ZERO)
+    if not value:
+        return
+    times = _units(series.underlying, value)
+    used = tuple((places[code], times * each) for code, each in units.items())
+    if all(wanted <= held.stocks[s].units for s, wanted in used):
+        yield covered_call(held, k, _bundle(held, used), "call_covered_by_basket")
+
+
 def _follows(series: Series, index: int) -> bool:
     """Whether the option is on that index, full size or reduced. Funds on a volatility index hold futures instead."""
     contract = series.contract
@@ -336,9 +355,10 @@ def _box_offsets(held: Held) -> Iterator[Way]:
     for s, stock in enumerate(held.stocks):
         for t, short in enumerate(held.stocks):
             one, other = stock.holding, short.holding
-            if one.boxed is None or other.is_long or one.id != other.id or min(stock.units, short.units) < 1:
+            is_pair = one.is_long and not other.is_long and one.id == other.id
+            if one.boxed is None or not is_pair or min(stock.units, short.units) < 1:
                 continue
-            requirement, initial = one.boxed[0] + other.requirement, one.boxed[1] + other.initial
+            requirement, initial = one.boxed
             cost = requirement - one.requirement - other.requirement
             if cost < 0:
                 used = ((s, Decimal(1)), (t, Decimal(1)))

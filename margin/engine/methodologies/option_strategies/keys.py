@@ -11,7 +11,8 @@ _CLAIMING = [KINDS.index(kind) for kind in ("option", "warrant")]
 
 
 def group_keys(instruments: Instruments, terms: Terms) -> Keys:
-    """One key per underlying, or per index for all that follows it. Options, warrants and convertibles claim.
+    """One key per underlying, or per index for all that follows it. Options, warrants and convertibles claim, and
+    stock that the house asks a special rate of.
 
     A key is the least id among the underlyings that are joined: an adjusted option joins all that it delivers.
     """
@@ -24,6 +25,7 @@ def group_keys(instruments: Instruments, terms: Terms) -> Keys:
     for i in np.flatnonzero(instruments.index != 0).tolist():
         if instruments.kind[i] in _STOCK:
             _join(joined, int(instruments.ids[i]), int(instruments.index[i]))
+    _join_baskets(joined, instruments, terms)
     keys = np.full(len(instruments), NO_GROUP, np.int64)
     claims = np.zeros(len(instruments), bool)
     for i, contract in enumerate(instruments.contract):
@@ -31,9 +33,22 @@ def group_keys(instruments: Instruments, terms: Terms) -> Keys:
             keys[i], claims[i] = _root(joined, contract.underlying), True
         elif instruments.kind[i] in _STOCK:
             keys[i] = _root(joined, int(instruments.ids[i]))
+            claims[i] = instruments.codes[i] in terms.special
         elif instruments.kind[i] in _CLAIMING:  # an option without a contract: a group of its own, which refuses it
             keys[i], claims[i] = instruments.ids[i], True
     return Keys(keys, claims)
+
+
+def _join_baskets(joined: dict[int, int], instruments: Instruments, terms: Terms) -> None:
+    """The stocks of a basket belong with the options on its index."""
+    if not terms.baskets:
+        return
+    ids = {str(code): int(id) for code, id in zip(instruments.codes, instruments.ids, strict=True)}
+    for contract in instruments.contract:
+        if contract is not None and contract.right:
+            for code in terms.baskets.get(contract.underlying_code, ()):
+                if code in ids:
+                    _join(joined, contract.underlying, ids[code])
 
 
 def _is_written(instruments: Instruments, i: int) -> bool:

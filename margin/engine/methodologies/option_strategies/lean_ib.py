@@ -13,9 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from margin.engine.columns import Market
+from margin.engine.cover import Spread
 from margin.engine.exact import ZERO, exactly
 from margin.engine.groups import Groups
-from margin.engine.methodologies.option_strategies.covering import Reader, covered
+from margin.engine.methodologies.option_strategies.covering import Covered, Reader, covered
 from margin.engine.methodologies.option_strategies.legs import Refusal
 from margin.engine.methodologies.option_strategies.terms import RULE_BOOK, Terms
 from margin.engine.methodologies.option_strategies.ways import Held, Position
@@ -28,7 +29,7 @@ LEAN_IB: Mapping[str, Any] = {**RULE_BOOK, "long_option_classes": [], "box_loan_
 class Profile:
     """`premium_rate` of a covered call's value is asked initially (a heuristic of LEAN's); None: as in maintenance.
 
-    `loss_rate` multiplies the loss of a spread.
+    `loss_rate` multiplies the loss of a spread; one on a volatility index is asked `volatility_minimum` at least.
     """
 
     initial_rate: Decimal
@@ -37,11 +38,14 @@ class Profile:
     loss_rate: Decimal = Decimal(1)
     hedge_rate: Decimal = Decimal("0.10")
     collar_rate: Decimal = Decimal("0.25")
+    volatility_minimum: Decimal = ZERO
 
 
 def interactive_brokers(initial_rate: Decimal, maintenance_rate: Decimal) -> Profile:
-    """The broker itself: covered calls without their premium, spreads at 102 % of the net maximum loss."""
-    return Profile(initial_rate, maintenance_rate, premium_rate=None, loss_rate=Decimal("1.02"))
+    """The broker itself: covered calls without their premium, spreads at 102 % of the net maximum loss, those on a
+    volatility index at 150 dollars at least."""
+    loss_rate, least = Decimal("1.02"), Decimal(150)
+    return Profile(initial_rate, maintenance_rate, premium_rate=None, loss_rate=loss_rate, volatility_minimum=least)
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,16 @@ def _options_alone(held: Held, left: list[Position], p: Profile, close_cost: Dec
         return ZERO
     found = covered(replace(held, options=rest, stocks=(), lost=(ZERO,) * len(rest)))
     total = sum((way.requirement * times for way, times in found.ways), ZERO)
-    loss = sum((spread.loss for spread in found.spreads), ZERO) * p.loss_rate
+    loss = sum((max(spread.loss * p.loss_rate, _least(found, spread, p)) for spread in found.spreads), ZERO)
     if close_cost is not None and found.spreads:
         loss = max(loss, Decimal("1.02") * close_cost)
     return total + loss
+
+
+def _least(found: Covered, spread: Spread, p: Profile) -> Decimal:
+    """What the spreads of a set ask at least: as many as there are shorts of one right, where these are more."""
+    sold = [(found.held.options[k], contracts) for k, contracts in spread.legs if found.held.options[k].is_short]
+    if any(option.series.contract.margin_class != "vol_index" for option, _ in sold):
+        return ZERO
+    calls = sum(contracts for option, contracts in sold if option.series.is_call)
+    return p.volatility_minimum * max(calls, sum(contracts for _, contracts in sold) - calls)

@@ -38,6 +38,7 @@ class Series:
     value: Decimal | None
     missing: str
     rates: Rates
+    special: Decimal | None  # house rate of the underlying
     expires_on: date
 
     @property
@@ -95,7 +96,8 @@ class Holding:
     added: Decimal
     requirement: Decimal
     initial: Decimal
-    boxed: tuple[Decimal, Decimal] | None  # (requirement, initial) of both sides less the short's own
+    top_up: Decimal  # the part of the requirement that the house's special rate adds to the base methodology's
+    boxed: tuple[Decimal, Decimal] | None  # (requirement, initial) of a unit held long and short, both sides together
     contract: Contract | None  # of a convertible or warrant
     matures_on: date | None
     missing: str
@@ -137,6 +139,7 @@ def read_series(instruments: Instruments, i: int, market: Market, terms: Terms) 
         value=None if price is None else price * multiplier,
         missing=no_underlying or ("" if price is not None else no_price),
         rates=rates,
+        special=terms.special.get(contract.underlying_code),
         expires_on=contract.expires_on,
     )
 
@@ -185,7 +188,9 @@ def read_holding(instruments: Instruments, i: int, base: Units, is_long: bool, t
         refused = f"{code}: there is no rule for a short warrant"
     elif kind != WARRANT and value and not counted:
         refused = f"{code}: the regime's own methodology does not govern it; add its kind to the regime"
-    requirement = value if kind == WARRANT else lanes.get(REQUIREMENT, ZERO)  # a warrant has no loan value
+    own = value if kind == WARRANT else lanes.get(REQUIREMENT, ZERO)  # a warrant has no loan value
+    requirement = max(own, terms.special.get(code, ZERO) * value)
+    initial = value if kind == WARRANT or terms.account == "cash" else lanes.get(INITIAL, own)
     return Holding(
         id=int(instruments.ids[i]),
         code=code,
@@ -197,12 +202,20 @@ def read_holding(instruments: Instruments, i: int, base: Units, is_long: bool, t
         counted=value if is_long else ZERO,
         added=value - counted if kind == WARRANT else ZERO,
         requirement=requirement,
-        initial=value if kind == WARRANT or terms.account == "cash" else lanes.get(INITIAL, requirement),
-        boxed=(base.box.charge.amount.long[i], base.box.initial.long[i]) if base.box and is_long else None,
+        initial=max(initial, requirement),
+        top_up=requirement - own,
+        boxed=_boxed(base, i),
         contract=contract,
         matures_on=instruments.matures_on[i] if kind != WARRANT else contract and contract.expires_on,
         missing=str(instruments.unpriced_reason[i]) or refused,
     )
+
+
+def _boxed(base: Units, i: int) -> tuple[Decimal, Decimal] | None:
+    if base.box is None:
+        return None
+    others = base.lanes[REQUIREMENT].short[i], base.lanes[INITIAL].short[i]
+    return base.box.charge.amount.long[i] + others[0], base.box.initial.long[i] + others[1]
 
 
 def is_loanable(series: Series, market: Market, terms: Terms) -> bool:

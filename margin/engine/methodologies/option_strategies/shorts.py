@@ -16,6 +16,8 @@ from margin.engine.methodologies.option_strategies.legs import Series
 from margin.engine.methodologies.option_strategies.terms import Terms
 from margin.engine.methodologies.option_strategies.ways import Held, Way
 
+_HALF = Decimal("0.5")  # of a stock's special rate, asked of the options on it
+
 
 def naked(series: Series, terms: Terms) -> tuple[Decimal, str] | None:
     """(requirement of one contract including its value, the branch that binds); None where a price is missing."""
@@ -25,6 +27,8 @@ def naked(series: Series, terms: Terms) -> tuple[Decimal, str] | None:
     basic = rates.basic * leverage * series.underlying - series.out_of_the_money
     floor = rates.minimum * leverage * (series.underlying if series.is_call else series.exercise)
     branches = {"basic": basic, "minimum": floor, "house_minimum": terms.minimum_per_contract}
+    if series.special is not None:
+        branches["special"] = series.special * _HALF * series.underlying - series.out_of_the_money
     branch = max(branches, key=lambda name: branches[name])  # the first named wins a tie
     return series.value + branches[branch], branch
 
@@ -65,6 +69,7 @@ def stated(series: Series) -> dict[str, Any]:
         "out_of_the_money": series.out_of_the_money,
         "basic_rate": series.rates.basic * series.contract.leverage,
         "minimum_rate": series.rates.minimum * series.contract.leverage,
+        **({} if series.special is None else {"half_special_rate": series.special * _HALF}),
     }
 
 

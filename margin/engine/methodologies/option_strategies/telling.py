@@ -11,6 +11,7 @@ from margin.engine.measures import Sentence, Units
 from margin.engine.methodologies.option_strategies import spreads
 from margin.engine.methodologies.option_strategies.covering import Covered, Loan
 from margin.engine.methodologies.option_strategies.legs import WARRANT
+from margin.engine.methodologies.option_strategies.terms import Terms
 from margin.engine.methodologies.option_strategies.ways import Stock, Way
 
 _SHORT = "FINRA Rule 4210(f)(2); Cboe Rule 10.3; Cboe Margin Manual pages 6, 7, 28 to 35"
@@ -36,6 +37,14 @@ SENTENCES: dict[tuple[str, str], Sentence] = {
     ),
     ("short_put", "minimum"): Sentence(_NAKED + "at least {minimum_rate} of the strike {exercise_value}", _SHORT),
     **{
+        (rule, "special"): Sentence(
+            _NAKED + "half the special rate, {half_special_rate} of the underlying's {underlying_value} − "
+            "{out_of_the_money} out of the money",
+            "House requirement, " + _SHORT,
+        )
+        for rule in ("short_call", "short_put")
+    },
+    **{
         (rule, "house_minimum"): Sentence(_NAKED + "the house minimum per contract", "House requirement, " + _SHORT)
         for rule in ("short_call", "short_put")
     },
@@ -53,6 +62,7 @@ SENTENCES: dict[tuple[str, str], Sentence] = {
         for rule, pages in (
             ("covered_call", ""),
             ("call_covered_by_index_fund", ", page 48"),
+            ("call_covered_by_basket", ", page 48"),
             ("call_covered_by_convertible", ", page 14"),
         )
         for branch in ("market", "strike")
@@ -120,6 +130,12 @@ _LOAN = Sentence(
 _WARRANT = Sentence("{listed}: a warrant has no loan value", "FINRA Rule 4210(c)")
 
 
+_SPECIAL = Sentence(
+    "{listed}: the house's special rate {special_rate} of market value exceeds what is asked otherwise by this amount",
+    "House requirement, FINRA Rule 4210(d)",
+)
+
+
 def told(found: Covered, instruments: Instruments, base: Units, rows: list[int]) -> Told:
     """The explanation of one group. `rows` are its positions' instruments. Call inside `exact.exactly()`."""
     charges: list[GroupCharge] = [_way(found, way, times) for way, times in found.ways]
@@ -127,6 +143,7 @@ def told(found: Covered, instruments: Instruments, base: Units, rows: list[int])
     charges += [_loan(found, loan) for loan in found.loans]
     for stock, units in found.idle_stock:
         charges += _idle(stock, units, base, instruments, rows[stock.place])
+        charges += _special(stock, units, found.held.terms)
     return Told(tuple(charges), tuple(_equity(found)))
 
 
@@ -191,6 +208,15 @@ def _idle(stock: Stock, units: Decimal, base: Units, instruments: Instruments, i
             branch = str((charge.branch.long if holding.is_long else charge.branch.short)[i])
             inputs = {name: column[i] for name, column in charge.inputs.items()}
             yield GroupCharge(charge.code, branch, units * amount, legs, inputs, charge.sentences[branch])
+
+
+def _special(stock: Stock, units: Decimal, terms: Terms) -> Iterator[GroupCharge]:
+    """What the special rate adds to that."""
+    holding = stock.holding
+    if holding.top_up:
+        legs = ((stock.place, units if holding.is_long else -units),)
+        inputs = {"special_rate": terms.special[holding.code]}
+        yield GroupCharge("special_maintenance", "rate", units * holding.top_up, legs, inputs, _SPECIAL)
 
 
 def _equity(found: Covered) -> Iterator[EquityPart]:

@@ -52,11 +52,18 @@ class Terms:
     account: str = "margin"  # or "cash"
     house: Mapping[str, Rates] = field(default_factory=dict)
     minimum_per_contract: Decimal = ZERO  # beyond the option's value, in its currency: a house minimum
+    special: Mapping[str, Decimal] = field(default_factory=dict)  # house rate by code of an underlying, and its options
+    baskets: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)  # units by stock code, by index code
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, Decimal) and value < 0:
                 raise ValueError(f"{name} must not be negative")
+        if any(rate < 0 for rate in self.special.values()):
+            raise ValueError("special: rates must not be negative")
+        for index, stocks in self.baskets.items():
+            if not stocks or any(units <= 0 for units in stocks.values()):
+                raise ValueError(f"baskets: {index} needs stocks, each with units above 0")
         for name in ("long_option_rate", "box_loan_rate"):
             if getattr(self, name) > ONE:
                 raise ValueError(f"{name} must not be above 1")
