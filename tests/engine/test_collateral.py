@@ -65,7 +65,7 @@ def test_value_above_a_tier_counts_at_the_next_ratio():
 
 
 def test_value_beyond_the_last_tier_counts_for_nothing():
-    # BIT.com: 2 BTC at 50,000 less its own tier; here 100,000 of APT count 40,000, 1 BTC of 50,000 its face
+    # OKX: APT counts 0.8 up to 50,000 and nothing beyond; with one BTC at 50,000 that is 90,000
     assert figures((APT, "10000"), (COIN, "1")).equity == 40_000 + 50_000
 
 
@@ -75,7 +75,7 @@ def test_a_coin_and_the_currency_of_the_same_name_are_one_asset():
 
 
 def test_a_debt_counts_at_its_face_and_a_rate_of_it_is_asked():
-    # 200,000 − 2 × 50,000; 5 % of 100,000, as of a loan at fivefold leverage 8 % would be
+    # 200,000 − 2 × 50,000; 5 % of 100,000, which Binance asks of a loan at tenfold leverage
     one = figures((USD, "200000"), (COIN, "-2"), rule=regime(loan_rates={"BTC": "0.05"}))
     assert (one.equity, one.requirement, one.status) == (100_000, 5_000, Status.QUIET)
 
