@@ -5,7 +5,8 @@ or by Black, Scholes and Merton where they are written on a spot price, at the v
 Model values are rounded once, to six decimals.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -50,22 +51,40 @@ class Refused(ValueError):
     """Why a contract cannot be margined."""
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """How far the price is moved that an option is repriced at, in its commodity's scenarios."""
+
+    move: float
+    commodity: Commodity
+
+
 def read(instruments: Instruments, market: Market, parameters: Parameters) -> list[Unit | str]:
     """A Unit, or the reason why there is none, for each instrument. Call inside `exact.exactly()`."""
     model = valuation.model_of(instruments, market, valuation.PARITY_TOLERANCE)
     value = worth(instruments)
     found: list[Unit | str] = []
+    scans: dict[int, _Scan] = {}
     for i in range(len(instruments)):
         try:
-            found.append(_unit(instruments, i, market, parameters, model, value[i]))
+            unit, scan = _unit(instruments, i, market, parameters, model, value[i])
         except Refused as reason:
             found.append(f"{instruments.codes[i]}: {reason}")
+        else:
+            found.append(unit)
+            if scan is not None:
+                scans[i] = scan
+    for i, losses, delta in _modelled(model, scans):
+        scaled = found[i]
+        if isinstance(scaled, Unit):
+            found[i] = replace(scaled, losses=losses, delta=delta * scaled.delta)
     return found
 
 
 def _unit(
     instruments: Instruments, i: int, market: Market, parameters: Parameters, model: valuation.Model, value: Decimal
-) -> Unit:
+) -> tuple[Unit, _Scan | None]:
+    """The unit; of an option that is yet to be repriced its delta is the scale alone, and the scan says how."""
     contract: Contract | None = instruments.contract[i]
     if contract is None:
         raise Refused("nothing is known of its contract")
@@ -79,14 +98,18 @@ def _unit(
     listed = commodity.contracts.get(code, _UNLISTED)
     period = listed.period or _month(contract)
     outright = _in_force(commodity, market, is_future) if commodity.is_outright else None
-    losses, delta = _NO_LOSSES, ZERO
+    losses, delta, scan = _NO_LOSSES, ZERO, None
     if outright is None:
         stated = parameters.losses(listed)
         if stated is not None and listed.delta is not None:
             losses, delta = stated, listed.delta
         else:
-            losses, delta = _computed(instruments, i, contract, commodity, period, model)
-    return Unit(
+            move, delta = _move(instruments, i, contract, commodity, period, model), ONE
+            if is_future:
+                losses = _linear(move, instruments.multiplier[i], commodity)
+            else:
+                scan = _Scan(float(move), commodity)
+    unit = Unit(
         code=code,
         commodity=name,
         period=period,
@@ -97,6 +120,7 @@ def _unit(
         exposure=_exposure(instruments, i, contract, commodity),
         outright=outright,
     )
+    return unit, scan
 
 
 def _commodity(parameters: Parameters, name: str) -> Commodity:
@@ -145,10 +169,10 @@ def _exposure(instruments: Instruments, i: int, contract: Contract, commodity: C
     return amounts.exposure(instruments.multiplier[i], price, commodity.exposure_rate)
 
 
-def _computed(
+def _move(
     instruments: Instruments, i: int, contract: Contract, commodity: Commodity, period: str, model: valuation.Model
-) -> tuple[Losses, Decimal]:
-    """(array, composite delta) from the price and volatility scan ranges."""
+) -> Decimal:
+    """How far the price is moved, per unit: the contract's own price, or that of an option's underlying."""
     if contract.is_inverse:
         raise Refused("an inverse contract is not linear in its price: it needs an array")
     scanned = commodity.range_of(period)
@@ -161,9 +185,7 @@ def _computed(
     move = scanned.of(price)
     if move is None:
         raise Refused(f"its range is a share of a price, and the price is {price}")
-    if is_future:
-        return _linear(move, instruments.multiplier[i], commodity), ONE
-    return _modelled(model.take(np.array([i])), float(move), commodity)
+    return move
 
 
 def _linear(move: Decimal, multiplier: Decimal, commodity: Commodity) -> Losses:
@@ -174,16 +196,26 @@ def _linear(move: Decimal, multiplier: Decimal, commodity: Commodity) -> Losses:
     return tuple(loss * multiplier for loss in (*inner, -extreme, extreme))
 
 
-def _modelled(model: valuation.Model, move: float, commodity: Commodity) -> tuple[Losses, Decimal]:
-    multiple, vol = float(commodity.extreme_multiple), float(commodity.volatility_range)
-    prices = np.array([*(thirds / 3 for thirds, _ in MOVES), multiple, -multiple]) * move
-    volatilities = np.array([*(direction for _, direction in MOVES), 0, 0]) * vol
-    cover = np.ones(SCENARIOS)
-    cover[len(MOVES) :] = float(commodity.extreme_cover)
-    gains = moved_values(model, prices, volatilities, commodity.lookahead_days) * cover
-    at = deltas(model, prices[list(_DELTA_POINTS)], commodity.lookahead_days)
-    delta = composite_delta([_fixed(one) for one in at], commodity.composite_weights)
-    return tuple(-_fixed(gain) for gain in gains), _fixed(float(delta))
+def _modelled(model: valuation.Model, scans: Mapping[int, _Scan]) -> Iterator[tuple[int, Losses, Decimal]]:
+    """(row, array, composite delta) of the options that are repriced, all at once."""
+    if not scans:
+        return
+    rows, chosen = list(scans), list(scans.values())
+    thirds, directions = (np.array([*column, 0.0, 0.0]) for column in zip(*MOVES, strict=True))
+    extreme = np.zeros(SCENARIOS)
+    extreme[len(MOVES) :] = (1.0, -1.0)
+    multiple, cover, vol = (
+        np.array([float(getattr(one.commodity, name)) for one in chosen])[:, None]
+        for name in ("extreme_multiple", "extreme_cover", "volatility_range")
+    )
+    prices = (thirds / 3 + extreme * multiple) * np.array([one.move for one in chosen])[:, None]
+    days = np.array([one.commodity.lookahead_days for one in chosen], np.float64)
+    options = model.take(np.array(rows))
+    gains = moved_values(options, prices, directions * vol, days) * np.where(extreme != 0, cover, 1.0)
+    at = deltas(options, prices[:, list(_DELTA_POINTS)], days)
+    for k, (row, one) in enumerate(zip(rows, chosen, strict=True)):
+        delta = composite_delta([_fixed(point) for point in at[k].tolist()], one.commodity.composite_weights)
+        yield row, tuple(-_fixed(gain) for gain in gains[k].tolist()), _fixed(float(delta))
 
 
 def _fixed(value: float) -> Decimal:
