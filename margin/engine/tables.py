@@ -14,6 +14,7 @@ _LARGEST = 2**63
 _LARGEST_SUM = 2**126
 _MOST_POWERS = 19  # 10^18 is the last power of ten in 63 bits
 _MOST_DECIMALS = 38
+_MINIMUM = "minimum_equity"
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,12 @@ def _magnitude(numbers: Array) -> int:
 def reasons_of(held: Instruments, policy: Policy, units: Sequence[Units], is_claimed: Array) -> Lane:
     """Why each holding makes its account unpriced: no price, no rule that charges it, or a rule cannot measure it.
 
-    A part has a rule for what it claims, not for all of the kinds it looks at.
+    A part has a rule for what it claims, not for all of the kinds it looks at; a minimum equity charges no holding, so
+    beside another regime its kinds are no rule.
     """
     reasons = held.unpriced_reason.copy()
     any_rule = is_claimed.copy()
-    for rule in policy.regimes:
+    for rule in [rule for rule in policy.regimes if rule.measure != _MINIMUM] or policy.regimes:
         any_rule |= governed(held, rule.kinds)
     for i in np.flatnonzero(~any_rule):
         reasons[i] = f"no rule for {KINDS[held.kind[i]].replace('_', ' ')} {held.codes[i]}"

@@ -621,3 +621,41 @@ def test_a_regime_charges_what_is_eligible_here_and_the_rest_by_regulation_t():
     assert tree["requirement"]["charges"][1]["sentence"].startswith(
         "IBM moved by -15 %: 10000 IBM, -100 O101 lose 1298"
     )
+
+
+def unclaimed(row, quantity):
+    """The figures of 10 shares, 200,000 in cash and so many of `row`, under portfolio margin and its minimum equity."""
+    part = PartRule("portfolio", "requirement", terms(), ("equity", "etf", "option", "warrant"))
+    regulation_t = reg_t.Terms.from_json(reg_t.RULE_BOOK)
+    regimes = (
+        RegimeRule("portfolio", "reg_t", "exchange", regulation_t, ("equity", "etf", "bond"), parts=(part,)),
+        RegimeRule("minimum_equity", "portfolio", "minimum_equity", terms(), ("equity", "etf", "option", "warrant")),
+    )
+    dollar = InstrumentRow(1, "USD", "cash", "USD", minor_exponent=2)
+    held = [(dollar, 200_000), (share(code="IBM"), 10), (row, quantity)]
+    columns = build.instruments([each for each, _ in held])
+    positions = [build.PositionRow(7, each.id, D(many)) for each, many in held]
+    book = build.book(columns, [build.AccountRow(7, "USD")], positions)
+    found = assess(book, columns, Market(ON, {}, RATES), Rules((Policy("portfolio", regimes),)))
+    return found.figures(np.arange(len(found)))
+
+
+WARRANT = Contract(IBM, D("97.73"), underlying_code="IBM", expires_on=EXPIRY, conversion=D(1), exercise_price=D(100))
+
+
+@pytest.mark.parametrize("quantity", [100, -100])
+@pytest.mark.parametrize(
+    "lacking", [{"conversion": D(0)}, {"expires_on": None}, None], ids=["conversion", "end", "all"]
+)
+def test_a_warrant_without_its_terms_is_unpriced_and_named_beside_a_minimum_equity(lacking, quantity):
+    contract = None if lacking is None else dataclasses.replace(WARRANT, **lacking)
+    row = InstrumentRow(90, "W", "warrant", "USD", D("0.84"), contract=contract)
+    assert [(one.status.name, one.reasons) for one in unclaimed(row, quantity)] == [
+        ("UNPRICED", ("no rule for warrant W",))
+    ] * 2
+    assert unclaimed(dataclasses.replace(row, contract=WARRANT), quantity)[0].status.name != "UNPRICED"
+
+
+def test_an_unlisted_option_below_its_tier_is_unpriced_and_named_beside_a_minimum_equity():
+    row = option(101, "call", "100", "1.68", contract={"venue": "otc"})
+    assert [one.reasons for one in unclaimed(row, -1)] == [("no rule for option O101",)] * 2
