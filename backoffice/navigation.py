@@ -75,6 +75,7 @@ SIDEBAR = [
             rows("Closes", "event_available", "market_close"),
             rows("FX rates", "currency_exchange", "market_fxrate"),
             rows("Rates", "percent", "market_rate"),
+            rows("Parameters", "dataset", "market_parameterset"),
             rows("Calendars", "calendar_month", "market_calendar"),
         ],
     },

@@ -11,7 +11,19 @@ from django.utils.html import format_html
 
 from market import action_pages, figures  # noqa: F401 - it registers its pages
 from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, may, require
-from market.models import Alias, Calendar, Close, FxRate, HeldQuote, Instrument, Quote, QuoteFact, Rate, Session
+from market.models import (
+    Alias,
+    Calendar,
+    Close,
+    FxRate,
+    HeldQuote,
+    Instrument,
+    ParameterSet,
+    Quote,
+    QuoteFact,
+    Rate,
+    Session,
+)
 
 code = column("instrument", lambda row: row.instrument.code, ordering="instrument__code")
 
@@ -141,6 +153,24 @@ class RateAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "venue", "currency")
     search_fields = ("currency", "instrument__code", "venue")
     list_select_related = ("instrument",)
+
+
+@admin.register(ParameterSet)
+class ParameterSetAdmin(ReadOnlyAdmin):
+    list_display = ("name", "kind", "effective_on", "source", column("sha256", lambda row: row.digest[:12]))
+    list_filter = ("kind", "source")
+    search_fields = ("name", "digest")
+    date_hierarchy = "effective_on"
+    left_out = ("document",)
+
+    def tables(self, request: HttpRequest, obj: ParameterSet) -> list[Table]:
+        contents = [
+            (key, len(value) if isinstance(value, dict | list) else value) for key, value in obj.document.items()
+        ]
+        return [Table("Contents", ("key", "entries, or what it says"), contents[:200], empty="")]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ParameterSet]:
+        return super().get_queryset(request).defer("document")
 
 
 @admin.register(Calendar)

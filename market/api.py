@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from rest_framework import serializers, status, viewsets
@@ -64,6 +64,44 @@ class Instruments(viewsets.ReadOnlyModelViewSet[models.Instrument]):
     lookup_value_regex = ".+"
     ordering = ("code",)
     ordering_fields = ("code", "name", "kind", "expires_at")
+
+
+class ParameterRows(wire.Rows):
+    class Meta:
+        model = models.ParameterSet
+        fields: tuple[str, ...] = ("id", "name", "kind", "effective_on", "digest", "source", "recorded_at")
+
+
+class WholeParameterRows(ParameterRows):
+    document = serializers.DictField(read_only=True, help_text="Numbers are text")
+
+    class Meta(ParameterRows.Meta):
+        fields = (*ParameterRows.Meta.fields, "document")
+
+
+class ParameterFilters(filters.FilterSet):
+    name = filters.CharFilter("name")
+    kind = wire.one_of("kind", models.ParameterSet.Kind.choices)
+    source = filters.CharFilter("source")
+    effective_from = filters.DateFilter("effective_on", "gte")
+    effective_before = filters.DateFilter("effective_on", "lt")
+
+
+class Parameters(viewsets.ReadOnlyModelViewSet[models.ParameterSet]):
+    """Published documents of margin parameters: the newest `effective_on` of a name, then the newest row, counts."""
+
+    queryset = models.ParameterSet.objects.all()
+    serializer_class = ParameterRows
+    filterset_class = ParameterFilters
+    ordering = ("name", "-effective_on", "-id")
+    ordering_fields = ("name", "effective_on")
+
+    def get_serializer_class(self) -> type[wire.Rows]:
+        return WholeParameterRows if self.action == "retrieve" else ParameterRows
+
+    def get_queryset(self) -> QuerySet[models.ParameterSet]:
+        rows = super().get_queryset()
+        return rows if self.action == "retrieve" else rows.defer("document")
 
 
 class QuoteRows(wire.Rows):

@@ -1,3 +1,5 @@
-"""What the application role may do with the append-only tables of migration `0002_bolts`."""
+"""What the application role may do with the append-only tables of the migrations that bolt them."""
 
-APPEND_ONLY = dict.fromkeys(("market_quotefact", "market_close", "market_fxrate", "market_rate"), "SELECT, INSERT")
+APPEND_ONLY = dict.fromkeys(
+    ("market_quotefact", "market_close", "market_fxrate", "market_rate", "market_parameterset"), "SELECT, INSERT"
+)

@@ -411,6 +411,37 @@ class Rate(models.Model):
         return f"{self.kind} {self.currency or self.instrument_id} {self.value}"
 
 
+class ParameterSet(models.Model):
+    """A published document of margin parameters in force from a day, append only; the newest day, then `id`, counts."""
+
+    class Kind(models.TextChoices):
+        SPAN = "span", "scenario arrays and margins per contract"
+        BRACKETS = "brackets", "tiers of a venue"
+        COLLATERAL = "collateral", "collateral ratios"
+        CONFIDENCE = "confidence", "confidence of price feeds"
+        SCHEDULE = "schedule", "schedule of initial margin"
+        SIMM = "simm", "sensitivity weights"
+
+    name = models.SlugField(max_length=48, help_text="What the terms of a policy call it")
+    kind = models.CharField(max_length=10, choices=Kind)
+    effective_on = models.DateField()
+    document = models.JSONField(help_text="Numbers are text")
+    digest = models.CharField(max_length=64, help_text="sha256 of the document, its keys sorted")
+    source = models.CharField(max_length=32)
+    recorded_at = facts.recorded_at()
+    transaction_id = facts.transaction_id()
+
+    class Meta:
+        ordering = ("name", "-effective_on", "-id")
+        indexes = (models.Index(fields=("name", "-effective_on", "-id"), name="parameter_set_by_name"),)
+        constraints = (
+            models.CheckConstraint(condition=Q(digest__regex="^[0-9a-f]{64}$"), name="parameter_set_has_a_digest"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} from {self.effective_on}"
+
+
 class CorporateAction(models.Model):
     """A split, symbol change, delisting, write-off or expiry. Entered by one person, approved by another."""
 

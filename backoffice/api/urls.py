@@ -32,6 +32,7 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "cash-movements": guarded(accounts.CashMovements),
     "instruments": market.Instruments,
     "quotes": guarded(market.Quotes),
+    "parameters": market.Parameters,
     "policies": margin.Policies,
     "sweeps": margin.Sweeps,
     "assessments": margin.Assessments,

@@ -17,14 +17,14 @@ from backoffice.models import ApiKey
 from margin import calls, sma
 from margin.engine.sma import Kind
 from margin.models import Approval, Charge, Event, MarginCall, Measure, Plan, PlanLine
-from market import quotes
+from market import parameters, quotes
 from market.guard import Incoming
 from notifications.models import Notice
 from tests.margin import rows
 
 AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 LISTS = (
-    *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "policies"),
+    *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "parameters", "policies"),
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
 )
 SCOPE_OF = {
@@ -87,6 +87,7 @@ def furnish() -> dict[str, object]:
     event = Event.objects.get(call=call)
     return {
         **{"clients": "C-A-1001", "accounts": "A-1001", "instruments": "AIG", "quotes": "AIG", "policies": "us_margin"},
+        "parameters": parameters.record("p", {"a": "1"}, kind="span", effective_on=AT.date(), source="x").stored.pk,
         "positions": owner.positions.get(instrument=aig).pk,
         "fills": Fill.objects.get().pk,
         "cash-movements": CashMovement.objects.get().pk,
