@@ -40,8 +40,8 @@ def mark(position: Any) -> Any:
 
 @admin.register(Client)
 class ClientAdmin(ReadOnlyAdmin):
-    list_display = ("code", "name", "language", "time_zone", at_column("created_at"))
-    list_filter = ("language",)
+    list_display = ("code", "name", "language", "time_zone", "is_counterparty", at_column("created_at"))
+    list_filter = ("language", "is_counterparty")
     search_fields = ("code", "name", "contacts__email")
 
     def tables(self, request: HttpRequest, obj: Client) -> list[Table]:

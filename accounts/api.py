@@ -28,12 +28,13 @@ class ClientRows(wire.Rows):
 
     class Meta:
         model = models.Client
-        fields = ("code", "name", "language", "time_zone", "created_at", "contacts")
+        fields = ("code", "name", "language", "time_zone", "is_counterparty", "created_at", "contacts")
 
 
 class ClientFilters(filters.FilterSet):
     name = filters.CharFilter("name", "icontains")
     language = filters.CharFilter("language")
+    is_counterparty = filters.BooleanFilter("is_counterparty")
     account = filters.CharFilter("accounts__code")
 
 

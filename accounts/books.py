@@ -65,6 +65,7 @@ COLUMNS = {
     "name": column(strict.words, length=160, optional=True),
     "language": column(language, optional=True),
     "time_zone": column(time_zone, optional=True),
+    "is_counterparty": column(strict.boolean, optional=True),
     "email": column(email, optional=True),
     "phone": column(strict.words, length=40, optional=True),
     "receives_notices": column(strict.boolean, optional=True),
@@ -83,7 +84,7 @@ NEEDED = {
     "position": ("account", "instrument", "quantity"),
 }
 ALLOWED = {
-    "client": ("language", "time_zone"),
+    "client": ("language", "time_zone", "is_counterparty"),
     "contact": ("phone", "language", "receives_notices"),
     "account": ("name", "base_currency"),
     "position": ("cost",),
@@ -301,12 +302,12 @@ def _write_clients(book: Book) -> dict[str, int]:
     new: list[Client] = []
     changed: list[Client] = []
     for row in book.clients:
-        values = _given(row, "name", "language", "time_zone")
+        values = _given(row, "name", "language", "time_zone", "is_counterparty")
         if client := there.get(row.values["client"]):
             _take(client, values, changed)
         else:
             new.append(Client(code=row.values["client"], **values))
-    Client.objects.bulk_update(changed, ("name", "language", "time_zone"), batch_size=BATCH)
+    Client.objects.bulk_update(changed, ("name", "language", "time_zone", "is_counterparty"), batch_size=BATCH)
     created = Client.objects.bulk_create(new, batch_size=BATCH)
     return {client.code: client.pk for client in (*there.values(), *created)}
 

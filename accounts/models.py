@@ -21,6 +21,9 @@ class Client(models.Model):
     name = models.CharField(max_length=160)
     language = models.CharField(max_length=8, default="en")
     time_zone = models.CharField(max_length=64, default="America/New_York", help_text="IANA name")
+    is_counterparty = models.BooleanField(
+        default=False, help_text="A clearing house, broker or lender with accounts of ours: its calls are on us"
+    )
     created_at = models.DateTimeField(db_default=facts.StatementClock(), editable=False)
 
     class Meta:
