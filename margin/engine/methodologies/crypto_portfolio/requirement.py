@@ -143,5 +143,5 @@ def _sum(charges: Mapping[str, Array], count: int) -> Array:
 def _decimals(amounts: Array) -> Array:
     """Amounts rounded once; never -0."""
     out = np.empty(len(amounts), object)
-    out[:] = [telling.rounded(amount) for amount in amounts.tolist()]
+    out[:] = [telling.rounded(amount) if amount else ZERO for amount in amounts.tolist()]
     return out
