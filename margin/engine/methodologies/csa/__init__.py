@@ -27,9 +27,10 @@ from margin.engine.measures import (
 )
 from margin.engine.methodologies.csa import schedule
 from margin.engine.methodologies.csa.calls import levels_of
+from margin.engine.methodologies.csa.schedule import Grid
 from margin.engine.methodologies.csa.terms import HAIRCUT_BOUNDS, Terms
 
-__all__ = ["CODE", "KINDS", "MEASURES", "Terms", "currency", "levels", "units"]
+__all__ = ["CODE", "KINDS", "MEASURES", "Grid", "Terms", "currency", "levels", "units"]
 
 CODE = "csa"
 MEASURES = ("variation", "initial")

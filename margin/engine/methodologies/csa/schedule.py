@@ -16,14 +16,16 @@ CLASSES = ("rates", "credit", "fx", "equity", "commodity", "other")
 BOUNDS = (2, 5)  # years of residual maturity: below the first, below the second, from there on
 FLOOR_SHARE = Decimal("0.4")
 RATIO_SHARE = Decimal("0.6")
+_RATES = (Decimal("0.01"), Decimal("0.02"), Decimal("0.04"))
+_CREDIT = (Decimal("0.02"), Decimal("0.05"), Decimal("0.10"))
 
 
 @dataclass(frozen=True)
 class Grid:
     """Rates of the notional. Three for what depends on maturity, from short to long."""
 
-    rates: tuple[Decimal, ...] = (Decimal("0.01"), Decimal("0.02"), Decimal("0.04"))
-    credit: tuple[Decimal, ...] = (Decimal("0.02"), Decimal("0.05"), Decimal("0.10"))
+    rates: tuple[Decimal, ...] = field(default_factory=lambda: _RATES)
+    credit: tuple[Decimal, ...] = field(default_factory=lambda: _CREDIT)
     fx: Decimal = Decimal("0.06")
     equity: Decimal = Decimal("0.15")
     commodity: Decimal = Decimal("0.15")
