@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from margin.engine import build
-from margin.engine.assess import assess
+from margin.engine.assess import assess, list_charges
 from margin.engine.build import AccountRow, InstrumentRow, PositionRow
 from margin.engine.columns import Contract, Market, PartRule, Policy, RegimeRule, Rules, Status
+from margin.engine.exact import exactly, round_up
 from margin.engine.liquidation_prices import liquidation_prices
 from margin.engine.methodologies import concentration, cross, tiered
 from tests.engine.world import ON, D
@@ -208,6 +209,20 @@ def test_a_thousand_accounts_are_covered_up_to_their_price_and_no_tick_further(t
     forms = [(one.code.rstrip("0123456789"), one.quantity > 0, one.exact is not None) for one in chosen.values()]
     assert min(forms.count((form, side, True)) for form in TABLES for side in (True, False)) > 10
     assert len(last) > 600
+
+
+def test_the_listed_charges_of_a_thousand_accounts_are_their_requirements(thousand):
+    instruments, accounts, positions = thousand
+    held, market = columns(instruments), Market(ON, FX, parameters=published(instruments))
+    these = (build.book(held, accounts, positions), held, market, rules())
+    listed = list_charges(*these, np.arange(len(accounts)))
+    assert len(listed) == sum(position.instrument > 2 for position in positions)
+    total = dict.fromkeys(range(len(accounts)), D(0))
+    with exactly():
+        for account, amount in zip(listed.account.tolist(), listed.amount, strict=True):
+            total[account] += amount
+    found = assess(*these).figures(np.arange(len(accounts)))
+    assert [one.requirement for one in found] == [round_up(amount, 2) for amount in total.values()]
 
 
 def test_bisecting_the_mark_through_the_engine_ends_at_the_formula():

@@ -281,6 +281,14 @@ def test_krakens_level_is_eighty_per_cent_at_its_call():
     assert (found.equity, found.used, cents(found.level)) == (Fraction("7199.95"), 9000, 80.0)
 
 
+def test_at_its_liquidation_price_an_accounts_ratio_is_one():
+    # Binance USD-M liquidation FAQ, ETH alone in the wallet
+    size, entry, rate, amount = (ETH[name] for name in ("quantity", "entry", "rate", "amount"))
+    price = D("1114.78")
+    ratio = venues.margin_ratio(maintenance=[size * price * rate - amount], balance=WALLET + size * (price - entry))
+    assert float(ratio) == pytest.approx(1, abs=1e-3)
+
+
 def test_a_shorts_used_margin_is_revalued():
     found = venues.margin_level(
         balance=D(5000), side=-1, quantity=D("0.2"), entry=D(50000), mark=D(65200), leverage=D(5), is_used_at_mark=True

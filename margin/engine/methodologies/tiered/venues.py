@@ -86,6 +86,14 @@ def margin_level(
     return Level(equity, size * Fraction(mark if is_used_at_mark else entry) / Fraction(leverage))
 
 
+def margin_ratio(*, maintenance: Sequence[Decimal], balance: Decimal) -> Fraction:
+    """Σ maintenance ÷ (wallet and unrealised profit): liquidation at 1 (Binance USD-M, Bybit's unified account).
+
+    ZeroDivisionError where the balance is nothing.
+    """
+    return sum((Fraction(one) for one in maintenance), Fraction(0)) / Fraction(balance)
+
+
 @dataclass(frozen=True)
 class Asset:
     """One asset of a unified account, in units: what is held, lent, on the futures wallet and open as profit there."""
