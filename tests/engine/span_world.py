@@ -12,6 +12,7 @@ from margin.engine.methodologies import cross, span
 from tests.engine.world import FX, ON, D, account
 
 KINDS = ("future", "future_option")
+BASE = ("equity", "future_option", "option")
 JULY, AUGUST = date(2024, 7, 20), date(2024, 8, 20)
 RATES = {"USD": D("0.05"), "EUR": D("0.03")}
 TIERS = [
@@ -46,13 +47,11 @@ def array(*stated, rest="0"):
     return [*stated, *[rest] * (16 - len(stated))]
 
 
-def world(document, *holdings, cash="100000", kinds=KINDS, terms=None, **more):
+def world(document, *holdings, cash="100000", kinds=KINDS, base_kinds=BASE, terms=None, **more):
     """(book, instruments, market, rules) of one account under `cross` with `span`."""
     stated = span.Terms.from_json({"parameters": "day", **(terms or {})})
     part = PartRule("span", "requirement", stated, kinds)
-    rule = RegimeRule(
-        "futures", "cross", "requirement", cross.Terms(), ("equity", "future_option", "option"), parts=(part,)
-    )
+    rule = RegimeRule("futures", "cross", "requirement", cross.Terms(), base_kinds, parts=(part,))
     book, columns, _, rules = account(cash, *holdings, regimes=(rule,), **more).arguments
     documents = {} if document is None else {"day": document}
     return book, columns, Market(ON, FX, RATES, documents), rules

@@ -176,6 +176,25 @@ def test_the_short_option_minimum_tops_up_what_the_scan_asks():
     )
 
 
+@pytest.mark.parametrize(("together", "asked"), [(True, 700), (False, 500)])
+def test_short_calls_and_puts_are_counted_as_the_exchange_counts_them(together, asked):
+    listed = {"array": array("0"), "delta": "0"}
+    stated = {"short_option_minimum": "100", "counts_together": together, "contracts": {"C90": listed, "P50": listed}}
+    call = option("C90", "0.01", id=51, right="call", strike="90")
+    put = option("P50", "0.01", id=52, right="put", strike="50")
+    charges, _ = explained(document(CL=stated), (call, "-2", "-20"), (put, "-5", "-50"))
+    assert charges == [("minimum", asked), ("option_value", 70)]
+
+
+def test_options_that_the_base_does_not_count_are_not_taken_out_of_the_equity():
+    stated = with_arrays(C75={"array": array("-800", "300"), "delta": "0.4"})
+    call = option("C75", "1.5", id=51, right="call", strike="75")
+    one, other = (
+        figures(stated, (call, "-2", "-3000"), base_kinds=kinds) for kinds in (("equity",), ("future_option",))
+    )
+    assert (one.equity, one.requirement) == (other.equity, other.requirement) == (100000, 4600)
+
+
 def test_a_long_option_is_asked_nothing_and_is_no_equity_beyond_its_risk():
     stated = with_arrays(C75={"array": array("800"), "delta": "0.4"})
     call = option("C75", "1.5", id=51, right="call", strike="75")

@@ -45,10 +45,11 @@ _TEMPLATES = {
         "{commodity}: exposure margin of {exposure_rate} of the contract value of futures and short options",
         "National Stock Exchange of India, exposure margin",
     ),
-    "option_value": (
-        "The options are worth {option_value} net; of the requirement so much is covered by them (added, if negative)",
+    "covered": (
+        "The options are worth {option_value} net, and cover that part of the requirement at most",
         f"{_SPAN}, net option value",
     ),
+    "owed": ("The options are worth {option_value} net: what is owed on them is asked", f"{_SPAN}, net option value"),
 }
 
 
@@ -81,8 +82,9 @@ class Explained:
                 charge for risk, rate in measured.risks for charge in self._commodity(risk, rate) if charge.amount
             ]
             if measured.granted:
+                branch = "covered" if measured.granted > 0 else "owed"
                 told = {"option_value": measured.option_value}
-                charges.append(self._charge("option_value", "net", -measured.granted, (), told))
+                charges.append(self._charge("option_value", branch, -measured.granted, (), told))
         return Told(tuple(charges), measured.equity)
 
     def _commodity(self, risk: CommodityRisk, rate: Decimal) -> Iterator[GroupCharge]:
@@ -138,7 +140,7 @@ class Explained:
             yield self._charge("credit", f"line_{credit.line + 1}", -credit.amount * rate, (), told)
 
     def _charge(self, code: str, branch: str, amount: Decimal, legs: Any, told: Mapping[str, Any]) -> GroupCharge:
-        template, law = _TEMPLATES[code]
+        template, law = _TEMPLATES.get(code) or _TEMPLATES[branch]
         sentence = Sentence(template, f"{law}; {self.document.source} of {self.document.on}")
         return GroupCharge(f"span_{code}", branch, amount, legs, told, sentence)
 
