@@ -402,6 +402,13 @@ def test_an_option_without_a_price_for_its_future_has_no_number():
     assert figures(COMPUTED, (call, "1", "0")).reasons == ("C72: CLN4 has no price",)
 
 
+def test_many_reasons_are_counted():
+    strange = [(future(f"X{k}", "70", id=100 + k, commodity="XX"), "1", "0") for k in range(5)]
+    (reason,) = figures(CRUDE, *strange).reasons
+    assert reason.startswith("X0: Test Exchange of 2024-05-31 has no product XX; X1: ")
+    assert reason.endswith("; and 2 more")
+
+
 @pytest.mark.parametrize(
     ("terms", "reason"),
     [

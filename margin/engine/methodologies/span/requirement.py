@@ -20,6 +20,8 @@ from margin.engine.methodologies.span.parameters import Parameters
 from margin.engine.methodologies.span.telling import Measured
 from margin.engine.methodologies.span.terms import Terms
 
+_LISTED = 3  # reasons of an account that are told; the rest are counted
+
 
 def measure(groups: Groups, market: Market, terms: Terms) -> GroupFigures:
     """Exact figures of every account; an account with a contract that has no array or margin is refused by name."""
@@ -72,9 +74,10 @@ def _accounts(
 
 
 def _account(groups: Groups, members: slice, own: Sequence[Unit | str], document: Parameters, terms: Terms) -> Measured:
-    reasons = dict.fromkeys(unit for unit in own if isinstance(unit, str))
+    reasons = list(dict.fromkeys(unit for unit in own if isinstance(unit, str)))
     if reasons:
-        return Measured((), ZERO, ZERO, ZERO, ZERO, (), "; ".join(reasons))
+        more = f"; and {len(reasons) - _LISTED} more" if len(reasons) > _LISTED else ""
+        return Measured((), ZERO, ZERO, ZERO, ZERO, (), "; ".join(reasons[:_LISTED]) + more)
     units = [unit for unit in own if isinstance(unit, Unit)]
     quantity, fx = groups.quantity[members], groups.to_group[members]
     holdings = [risk.Holding(place, quantity[place], unit) for place, unit in enumerate(units)]
