@@ -179,6 +179,14 @@ def test_deribits_form_is_unpooled_and_its_futures_rise_with_size():
     assert asked(account((held, "200"), rule=regime("standard", standard=unpooled))) == (D("150000"), D("300000"))
 
 
+def test_deribits_form_asks_every_short_option_for_itself():
+    # a put 10 % out of the money: 7.5 % to hold, the greater of 15 % − 10 % and 10 % to open; the long one caps nothing
+    put = option("put", "900", spot="1000", price="20")
+    long = option("put", "880", spot="1000", price="15", id=32)
+    rule = regime("standard", standard={"is_pooled": False, "put_initial_factor": "1"})
+    assert asked(account((put, "-1"), (long, "1"), rule=rule)) == (D("90"), D("115"))
+
+
 # --- what has no number -----------------------------------------------------------------------------------------------
 
 
@@ -226,6 +234,25 @@ def test_without_a_risk_free_rate_options_have_no_number_and_perpetuals_do():
         "ETH-3000-call-31: risk_free: no rate for USD",
     )
     assert asked(account((perpetual("3100"), "1"), rate=None))[0] == D("491.40")
+
+
+def test_a_dated_future_needs_no_risk_free_rate():
+    expires_on = option("call", "1", days=73).contract.expires_on
+    future = perpetual("3000", id=22, kind="future", expires_on=expires_on)
+    assert asked(account((future, "1"), rate=None))[0] == D("477.00")  # as a perpetual: the price's worst move is worse
+
+
+def test_without_a_price_the_reason_is_told_once():
+    assert reasons(account((replace(ETH, price=None), "1", "3000"))) == ("ETH: no price",)
+
+
+def test_on_its_last_half_hour_an_option_moves_only_with_what_is_still_open():
+    # 180 of 1,800 seconds are open: nine tenths of the average are fixed. In the money by 1,000, sold:
+    # up 18 % costs 0.18 × 300 = 54, and no time is left to discount; × 0.8
+    call = option("call", "2000", price="1000", days=1, volatility="0")
+    feed = {"expiries": {call.contract.expires_on.isoformat(): {"forward": "3000", "seconds": 180}}}
+    world = account((call, "-1"), rule=regime(feeds=FEEDS), feeds={"coins": {"ETH": feed}})
+    assert charges_of(world)["scenario"]["amount"] == "43.2"
 
 
 def test_a_token_may_not_be_owed_that_the_terms_do_not_name():

@@ -131,7 +131,8 @@ def _read(
 ) -> None:
     """Fill one row. Raises _Unreadable."""
     if instruments.unpriced_reason[row]:
-        raise _Unreadable(instruments.unpriced_reason[row])
+        found.refused[row] = instruments.unpriced_reason[row]
+        return
     coin = coin_of(instruments, row, terms)
     feed = feeds.coins.get(coin, CoinFeed())
     found.spot_confidence[row] = float(feed.spot_confidence)
@@ -154,7 +155,7 @@ def _read(
     if contract.expires_on is not None:
         found.expiry[row] = contract.expires_on.toordinal()
         found.seconds[row] = _seconds(market.on, contract.expires_on, expiry)
-        found.rate[row] = _rate(market, terms, expiry)
+        found.rate[row] = _rate(market, terms, expiry, is_option)
     if is_option:
         _read_option(found, quoted, contract, row, expiry)
 
@@ -213,8 +214,11 @@ def _seconds(on: date, expires_on: date, expiry: ExpiryFeed | None) -> float:
     return float(max((expires_on - on).days, 1) * _DAY_SECONDS)
 
 
-def _rate(market: Market, terms: Terms, expiry: ExpiryFeed | None) -> float:
+def _rate(market: Market, terms: Terms, expiry: ExpiryFeed | None, is_option: bool) -> float:
+    """As published, else the risk-free rate; a future needs none."""
     rate = expiry.rate if expiry is not None and expiry.rate is not None else market.risk_free.get(terms.currency)
+    if rate is None and not is_option:
+        return 0.0
     if rate is None:
         raise _Unreadable(f"risk_free: no rate for {terms.currency}")
     return float(rate)
@@ -223,9 +227,10 @@ def _rate(market: Market, terms: Terms, expiry: ExpiryFeed | None) -> float:
 def _with_volatility(
     found: Listed, quoted: Array, instruments: Instruments, tolerance: float, is_standard: bool
 ) -> Listed:
-    """As quoted, else implied by the price; a price below the least value by no more than the tolerance has none."""
+    """As quoted, else implied by the price: 0 after expiry, and where the price is below the least value by no more
+    than the tolerance."""
     volatility = np.where(np.isnan(quoted), 0.0, quoted)
-    rows = np.flatnonzero((found.strike > 0) & np.isnan(quoted) & (found.refused == ""))
+    rows = np.flatnonzero((found.strike > 0) & (found.seconds > 0) & np.isnan(quoted) & (found.refused == ""))
     if rows.size:
         rate = np.zeros(len(rows)) if is_standard else np.maximum(found.rate[rows], 0.0)
         years = np.maximum(found.seconds[rows], 0.0) / YEAR_SECONDS
