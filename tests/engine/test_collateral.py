@@ -174,3 +174,8 @@ def test_flat_haircuts_take_the_same_share_of_everything():
         (D("347974.9709"), D("1.000296667"), D("0.001")),
     ]
     assert abs(collateral.after_haircuts(held) - D("462971.4456")) < D("0.2")
+
+
+def test_a_policy_that_cuts_what_it_does_not_count_is_refused():
+    with pytest.raises(ValueError, match="collateral measures crypto; name it in the regime's kinds too"):
+        figures((APT, "5"), rule=replace(regime(), kinds=()))

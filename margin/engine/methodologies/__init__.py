@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from margin.engine.columns import KINDS, Instruments, Market, PartRule, RegimeRule
 from margin.engine.exact import ONE
 from margin.engine.groups import GroupFigures, Groups, Keys
-from margin.engine.measures import Levels, Totals, Units
+from margin.engine.measures import MARGINED, Levels, Totals, Units
 from margin.engine.methodologies import (
     collateral,
     concentration,
@@ -113,6 +113,16 @@ def check(rule: RegimeRule) -> None:
         module = part_by_code(part.methodology)
         _check_stated(part, module, module.GROUP_MEASURES, f"{where}, parts[{k}]")
     _check_claims([part for part in rule.parts if part.measure not in concentration.GROUP_MEASURES], where)
+    _check_counted(rule, where)
+
+
+def _check_counted(rule: RegimeRule, where: str) -> None:
+    """What these parts charge or cut, the regime itself must count: they add no value of their own."""
+    for part in rule.parts:
+        if part.methodology in (collateral.CODE, tiered.CODE):
+            uncounted = ", ".join(sorted(set(part.kinds) - set(rule.kinds) - {KINDS[kind] for kind in MARGINED}))
+            if uncounted:
+                raise ValueError(f"{where}: {part.methodology} measures {uncounted}; name it in the regime's kinds too")
 
 
 def _check_claims(claiming: list[PartRule], where: str) -> None:
