@@ -142,10 +142,10 @@ def test_amounts_that_restore_health():
     Perpetual: 500 ÷ (1,000 × (0.05 − 0.0075)) = 11.76; with a fee of 0.0025 for the fund 12.5."""
     assert health.deposit_for(health=D(-90), price=D(20), weight=D("0.9")) == 5
     assert health.deposit_for(health=D(90), price=D(20), weight=D("0.9")) == 0
-    weights = {"liability_weight": D("1.2"), "liability_price": D(10), "asset_weight": D("0.8")}
-    assert health.transfer_for(health=D(-36), **weights, asset_price=D(10), fee=D("1.05")) == 10
+    debt = {"price": D(10), "liability_weight": D("1.2"), "asset_weight": D("0.8")}
+    assert health.transfer_for(health=D(-36), **debt, fee=D("1.05")) == 10
     with pytest.raises(health.NotCurable):
-        health.transfer_for(health=D(-36), **weights, asset_price=D(10), fee=D("1.5"))
+        health.transfer_for(health=D(-36), **debt, fee=D("1.5"))
     stated = {"shortage": D(500), "price": D(1000), "margin_rate": D("0.05"), "liquidation_fee": D("0.0075")}
     assert float(health.perpetual_for(**stated)) == pytest.approx(11.7647, abs=1e-4)
     assert health.perpetual_for(**stated, insurance_fee=D("0.0025")) == D("12.5")

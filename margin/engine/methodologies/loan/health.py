@@ -101,22 +101,20 @@ def deposit_for(*, health: Decimal, price: Decimal, weight: Decimal) -> Fraction
 def transfer_for(
     *,
     health: Decimal,
+    price: Decimal,
     liability_weight: Decimal,
-    liability_price: Decimal,
     asset_weight: Decimal,
-    asset_price: Decimal,
     fee: Decimal = Decimal(1),
 ) -> Fraction:
     """Units of debt that a liquidator takes over, for collateral worth `fee` times as much, until health is 0
-    (Mango v4): −health ÷ (w_l × p_l − w_a × p_l × fee), the collateral counted at `asset_price` per unit of debt.
+    (Mango v4): −health ÷ (price × (w_l − w_a × fee)), `price` of one unit of the debt.
 
     NotCurable where the exchange does not raise health.
     """
-    gained = Fraction(liability_weight) * Fraction(liability_price)
-    lost = Fraction(asset_weight) * Fraction(asset_price) * Fraction(fee)
-    if gained <= lost:
+    gained = Fraction(price) * (Fraction(liability_weight) - Fraction(asset_weight) * Fraction(fee))
+    if gained <= 0:
         raise NotCurable("taking over debt for that much collateral does not raise health")
-    return max(-Fraction(health) / (gained - lost), Fraction(0))
+    return max(-Fraction(health) / gained, Fraction(0))
 
 
 def perpetual_for(
