@@ -32,12 +32,16 @@ FEWEST_RETURNS = 20  # below so many daily returns there is no volatility, and s
 
 def answer(document: Any, *, at: datetime, most: int | None = None) -> Tree:
     """The radar's answer to a JSON question. Raises Wrong naming the path; `most` accounts of a house, where stated."""
+    asked = read(document)
+    return of_house(asked, at=at, most=most) if asked.book is None else of_book(asked)
+
+
+def read(document: Any) -> CascadeQuestion:
+    """The question that a JSON document asks. Raises Wrong naming the path."""
     asked = forms.read(CascadeQuestion, document)
     if not 0 <= asked.floor_rate < 1 or not 0 <= asked.late_rate <= 1 or not 0 <= asked.recovery_rate <= 1:
         raise Wrong("", "floor_rate must be from 0 to below 1, late_rate and recovery_rate from 0 to 1")
-    if asked.book is not None:
-        return of_book(asked)
-    return of_house(asked, at=at, most=most)
+    return asked
 
 
 def of_book(asked: CascadeQuestion) -> Tree:

@@ -49,6 +49,7 @@ for name, rows in ADDRESSES.items():
 public = {"authentication_classes": [], "permission_classes": [AllowAny]}
 urlpatterns = [
     path("v1/whatif/", hypothetical.BookWhatif.as_view(), name="whatif"),
+    path("v1/cascade/", hypothetical.Cascade.as_view(), name="cascade"),
     path("v1/stress/", hypothetical.HouseStress.as_view(), name="stress"),
     path("v1/accounts/<path:code>/whatif/", hypothetical.AccountWhatif.as_view(), name="accounts-whatif"),
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),

@@ -12,7 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Account, Client
-from margin import policies, stress, whatif
+from margin import cascade, policies, stress, whatif
+from margin.cascading import examples as cascades
+from margin.cascading.question import CascadeQuestion
 from margin.hypothetical import examples, forms
 from margin.hypothetical.document import BookDocument, Hypotheses, StressGrid
 from margin.models import Assessment
@@ -86,6 +88,13 @@ class HouseStress(ComputesAccounts):
     def post(self, request: Request) -> Response:
         """Every open account of one kind of sweep under a grid; a large house takes manage.py stress."""
         return told(lambda: stress.of_house(grid(request), at=timezone.now(), most=LARGEST_HOUSE))
+
+
+class Cascade(ComputesAccounts):
+    @documented(CascadeQuestion, cascades.ANSWER, cascades.QUESTION)
+    def post(self, request: Request) -> Response:
+        """Calls, forced sales, prices and the next calls after a shock; a large house takes manage.py cascade."""
+        return told(lambda: cascade.answer(request.data, at=timezone.now(), most=LARGEST_HOUSE))
 
 
 def grid(request: Request) -> StressGrid:

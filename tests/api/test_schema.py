@@ -16,7 +16,7 @@ from tests.margin import rows
 pytestmark = pytest.mark.django_db
 COMPUTED = {  # asked by POST, and nothing is written
     *("/api/v1/whatif/", "/api/v1/stress/", "/api/v1/accounts/{code}/whatif/", "/api/v1/accounts/{code}/stress/"),
-    "/api/v1/clients/{code}/stress/",
+    *("/api/v1/clients/{code}/stress/", "/api/v1/cascade/"),
 }
 
 
