@@ -178,6 +178,12 @@ def test_an_inverse_short_is_liquidated_where_its_coins_run_out():
     assert cents(found.price) == 55248.62
 
 
+def test_a_cross_inverse_short_stands_behind_its_balance():
+    # 10,000 USD sold at 50,000 with 0.1 BTC, 0.4 %: 0.1 − 0.2 + 10,000 ÷ LP = 40 ÷ LP
+    price = liquidation.inverse_cross(side=-1, quantity=D(10000), entry=D(50000), balance=D("0.1"), rate=D("0.004"))
+    assert price == 99600
+
+
 def test_bankruptcy_of_an_inverse_position():
     # Bybit: 10,000 USD long at 8,000, 0.5 BTC, fee 0.075 %
     price = liquidation.inverse_bankruptcy(
@@ -408,6 +414,14 @@ def test_an_inverse_contract_has_its_brackets_in_coins():
 def test_a_range_asks_one_rate_of_the_whole_position(size, asked):
     ranges = [{"least": 0, "most": 2000, "rate": "0.01"}, {"least": 2001, "most": 4000, "rate": "0.015"}]
     assert figures(perpetual("10"), size, 1, published=document(btc={"ranges": ranges})).requirement == D(asked)
+
+
+@pytest.mark.parametrize(("quantity", "cash", "equity"), [("2", "0", 80000), ("-2", "100000", 20000)])
+def test_a_coin_on_margin_counts_at_its_value_and_is_asked_its_tier(quantity, cash, equity):
+    # 2 at 40,000: 0.5 % of 80,000 less 50
+    coin = InstrumentRow(12, "BTC", "crypto", "USD", D(40000))
+    one = figures(coin, quantity, "0", cash=cash, published={**document(), "kinds": {"crypto": "btc"}})
+    assert (one.equity, one.requirement, one.status) == (equity, 350, Status.QUIET)
 
 
 def test_a_power_law_is_rounded_once():

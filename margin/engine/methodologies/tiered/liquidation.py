@@ -148,6 +148,18 @@ def inverse_isolated(
     return Inverse(value, initial, maintenance, size / (value + side * (initial - maintenance)))
 
 
+def inverse_cross(
+    *, side: int, quantity: Decimal, entry: Decimal, balance: Decimal, rate: Decimal, amount: Decimal = ZERO
+) -> Fraction:
+    """Q (m + s) ÷ (balance + a + s Q ÷ EP): where balance and profit are the maintenance Q ÷ LP × m − a, in coins.
+
+    `balance` is what the account has besides this position, less the maintenance of its others (Binance COIN-M).
+    """
+    size = Fraction(quantity)
+    free = Fraction(balance) + Fraction(amount) + side * size / Fraction(entry)
+    return size * (Fraction(rate) + side) / free
+
+
 def inverse_bankruptcy(
     *, side: int, quantity: Decimal, entry: Decimal, margin: Decimal, fee_rate: Decimal = ZERO
 ) -> Fraction:
