@@ -22,6 +22,7 @@ from margin.engine.exact import ZERO, exactly, scaled
 
 _NODES = 20_000  # of the search; a book of twenty legs takes a handful
 _PIVOTS = 100_000  # of one node
+_TOLD_APART = 10**8  # contracts × dearest amount, in steps: the kernel tells single steps apart far beyond this
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class NoCover(ValueError):
 
 
 def cheapest(problem: Problem) -> Cover:
-    """The cover of least cost. Deterministic; the order of legs and pieces does not change the cost.
+    """The cover of least cost; of several, one with the fewest pieces. Deterministic; the order of legs and pieces does
+    not change the cost. (In books too large for floats to tell a piece more or less, the number of pieces is left out.)
 
     Costs are told apart down to 10^-10 of the largest leg's contracts times the dearest piece: whole cents as long as
     that product is below fifty million. Raises NoCover; ValueError for a piece that uses nothing at a negative cost.
@@ -196,7 +198,8 @@ def _solve(form: _Form) -> _Counts:
     """The cheapest counts of a form, proven by the kernel and checked here in whole numbers."""
     members = [(leg, family) for leg, row in enumerate(form.legs) for family in row[6]]
     step = _step(form)
-    table, whole, *labels, unit, gap = kernels.cover().lay_out(*_arrays(form, members, step))
+    factor = _tie_factor(form, step)
+    table, whole, *labels, unit, gap = kernels.cover().lay_out(*_arrays(form, members, step, factor))
     naked, columns, joined = [label.tolist() for label in labels]
     known = inf if any(row[4] < 0 and piece < 0 for row, piece in zip(form.legs, naked, strict=True)) else 0.0
     status, values, saved, _ = kernels.programs().minimise(table, whole, known, gap, _NODES, _PIVOTS)
@@ -212,8 +215,10 @@ def _solve(form: _Form) -> _Counts:
         _set(form, family, tuple([(leg, count) for leg, of, count in chosen if of == family and count]))
         for family in sorted({family for _, family, count in chosen if count})
     ]
-    alone = sum([-row[4] * form.pieces[piece][2] for row, piece in zip(form.legs, naked, strict=True) if piece >= 0])
-    _check(form, taken, sets, alone * form.scale + saved / unit * step)
+    alone = [(-row[4], form.pieces[piece][2]) for row, piece in zip(form.legs, naked, strict=True) if piece >= 0]
+    fewer = sum([count for count, _ in alone]) - sum(taken) if factor > 1 else 0
+    cost = sum([count * each for count, each in alone]) * form.scale + (saved / unit + fewer) / factor * step
+    _check(form, taken, sets, cost)
     return _Counts(tuple(taken), tuple(sets))
 
 
@@ -232,14 +237,35 @@ def _refuse(form: _Form, programs: ModuleType, status: int, naked: list[int], re
         raise ValueError("a piece that uses nothing cannot have a negative cost")
 
 
-def _arrays(form: _Form, members: list[tuple[int, int]], step: int) -> tuple[Any, ...]:
-    """What the kernel takes: every amount a whole number of steps, sizes by their common divisor."""
+def _tie_factor(form: _Form, step: int) -> int:
+    """More than the pieces of any cover: each then counts as a step ÷ factor, so that their number decides between
+    equal costs and never between others. 1: they are not counted."""
+    most = 1 + sum([abs(row[4]) for row in form.legs])
+    for legs, stocks, _ in form.pieces:
+        if not legs:
+            most += min([form.stocks[stock] // units for stock, units in stocks], default=0)
+    dearest = max([abs(cost) * form.scale for _, _, cost in form.pieces], default=0)
+    dearest = max([dearest, *[row[2] * row[3] for row in form.legs]])
+    contracts = max([abs(row[4]) for row in form.legs], default=0)
+    return most if most * max(contracts, 1) * dearest < _TOLD_APART * step else 1
+
+
+def _arrays(form: _Form, members: list[tuple[int, int]], step: int, factor: int = 1) -> tuple[Any, ...]:
+    """What the kernel takes: every amount a whole number of steps × factor, sizes by their common divisor. With a
+    factor above 1 every piece costs 1 more."""
     scale = form.scale
     size = gcd(*[row[3] for row in form.legs]) or 1
     families = {family: number for number, family in enumerate(sorted({family for _, family in members}))}
     legs: list[int] = []
     for right, expiry, strike, each, contracts, spread_cost, _ in form.legs:
-        legs += contracts, right, expiry, strike * size // step, each // size, spread_cost * scale // step
+        legs += (
+            contracts,
+            right,
+            expiry,
+            strike * size // step * factor,
+            each // size,
+            spread_cost * scale // step * factor,
+        )
     uses: list[int] = []
     holds: list[int] = []
     for k, (used, stocks, _) in enumerate(form.pieces):
@@ -250,7 +276,7 @@ def _arrays(form: _Form, members: list[tuple[int, int]], step: int) -> tuple[Any
     return (
         np.array(legs, np.float64).reshape(-1, 6),
         np.array([part for leg, family in members for part in (leg, families[family])], np.int64).reshape(-1, 2),
-        np.array([cost * scale // step for _, _, cost in form.pieces], np.float64),
+        np.array([cost * scale // step * factor + (factor > 1) for _, _, cost in form.pieces], np.float64),
         np.array(uses, np.float64).reshape(-1, 3),
         np.array(holds, np.float64).reshape(-1, 3),
         np.array(form.stocks, np.float64),

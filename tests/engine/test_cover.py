@@ -146,6 +146,32 @@ def test_pairs_of_short_put_and_short_call_are_assigned_to_save_most():
     assert cost(problem(*legs, naked=170, pieces=tuple(pairs))) == 270
 
 
+def pieces_of(found: Cover) -> int:
+    return sum(count for _, count in found.pieces)
+
+
+@pytest.mark.parametrize(("pair", "pieces"), [(10, 1), (11, 2), ("9.9999", 1), ("10.0001", 2)])
+def test_of_two_covers_of_one_cost_the_one_of_fewer_pieces_is_told(pair, pieces):
+    both = Piece(((0, 1), (1, 1)), (), D(pair))
+    found = cover.cheapest(problem(leg("put", 90, -1), leg("call", 110, -1), naked=5, pieces=(both,)))
+    assert (pieces_of(found), found.cost) == (pieces, min(D(10), D(pair)))
+
+
+def test_pieces_of_equal_cost_are_counted_over_all_contracts():
+    # three puts and three calls at 5 each, or three pairs at 10 each
+    both = Piece(((0, 1), (1, 1)), (), D(10))
+    found = cover.cheapest(problem(leg("put", 90, -3), leg("call", 110, -3), naked=5, pieces=(both,)))
+    assert (pieces_of(found), found.cost) == (3, 30)
+
+
+@pytest.mark.parametrize("units", [100, 1000, 10_000])
+def test_many_pieces_of_stock_do_not_outweigh_a_cent(units):
+    """One piece for all of the stock brings a cent less than as many pieces as there are units."""
+    single, whole = Piece((), ((0, D(1)),), D("-0.01")), Piece((), ((0, D(units)),), D("0.01") - D(units) / 100)
+    found = cover.cheapest(problem(leg("call", 110, -1), naked=5, stocks=(D(units),), pieces=(single, whole)))
+    assert found.cost == 5 - D(units) / 100
+
+
 def test_a_pair_is_broken_where_a_spread_saves_more():
     """The call is worth 500 in a spread; beside the put it would save 300 only: put naked 1,000, spread 500."""
     legs = leg("put", 90, -1), leg("call", 105, -1), leg("call", 110, 1)
@@ -308,6 +334,17 @@ def test_the_order_of_legs_and_pieces_changes_nothing(asked, choose):
     assert [sorted((legs[k], count) for k, count in spread.legs) for spread in second.spreads] == [
         list(spread.legs) for spread in first.spreads
     ]
+
+
+@given(books)
+@settings(max_examples=60, deadline=None)
+def test_counting_pieces_never_changes_the_cost(asked):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cover, "_tie_factor", lambda form, step: 1)
+        uncounted = cover.cheapest(asked)
+    found = cover.cheapest(asked)
+    assert found.cost == uncounted.cost
+    assert pieces_of(found) <= pieces_of(uncounted)
 
 
 @given(books, st.data())
