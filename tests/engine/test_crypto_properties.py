@@ -2,12 +2,15 @@
 
 import math
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margin.engine.columns import PartRule, RegimeRule
 from margin.engine.methodologies import cross
-from margin.engine.methodologies.crypto_portfolio import Grid, Scenario, Standard, Terms
+from margin.engine.methodologies.crypto_portfolio import Grid, Scenario, Skew, Standard, Terms, Volatility
+from margin.engine.methodologies.crypto_portfolio.books import Options, split_forward
+from margin.engine.methodologies.crypto_portfolio.grid import unit_values
 from tests.engine import crypto_oracle
 from tests.engine.crypto_world import KINDS, ON, accounts, coin, option, perpetual
 from tests.engine.world import D
@@ -132,3 +135,21 @@ def test_a_book_is_asked_the_same_alone_and_among_others(drawn):
     alone = [figures_of([book])[0] for book in drawn]
     assert [one.requirement for one in among] == [one.requirement for one in alone]
     assert [one.initial for one in among] == [one.initial for one in alone]
+
+
+SECONDS = st.sampled_from([-5.0, 0.0, 1.0, 179.0, 1800.0, 86400.0, 3e7, 1e9])
+EDGES = st.sampled_from([0.0, 1e-9, 0.5, 9.0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(seconds=SECONDS, volatility=EDGES, forward=EDGES, strike=EDGES, rate=st.sampled_from([-0.1, 0.0, 3.0]))
+def test_no_input_leaves_a_scenario_without_a_value(seconds, volatility, forward, strike, rate):
+    moving, fixed = split_forward(np.array([forward]), np.array([seconds]))
+    one = [np.array([number]) for number in (strike, seconds, rate, volatility)]
+    still = Grid(volatility=Volatility(least_seconds=D(0)), skew=Skew(least_distance=D(0)))
+    for is_call in (True, False):
+        options = Options(np.ones(1), moving, fixed, *one, np.array([is_call]))
+        for grid in (Grid(), still):
+            values = unit_values(options, grid)
+            assert np.isfinite(values).all()
+            assert (values >= -1e-12).all()

@@ -80,7 +80,7 @@ def black(options: Options, forward: Array, volatility: Array, rate: Array) -> A
 def volatilities(options: Options, terms: Volatility, skew: Skew) -> dict[str, Array]:
     """The moved volatility of every option, by how a scenario moves it."""
     own = options.volatility
-    left = np.maximum(options.seconds, float(terms.least_seconds))
+    left = np.maximum(options.seconds, max(float(terms.least_seconds), 1.0))
     power = np.where(left < _MONTH_SECONDS, float(terms.short_power), float(terms.long_power))
     reach = (_MONTH_SECONDS / left) ** power
     return {
