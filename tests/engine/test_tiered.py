@@ -134,6 +134,20 @@ def test_the_bracket_is_that_of_the_liquidation_price_and_not_of_the_mark():
     assert price == Fraction(400) / Fraction("9.75")
 
 
+@given(st.sampled_from([1, -1]), decimals("1", "500000", 2), decimals("0.001", "500", 3), decimals("100", "90000", 2))
+@settings(max_examples=100, deadline=None)
+def test_at_the_price_found_equity_is_maintenance_in_its_own_bracket(side, wallet, quantity, entry):
+    table = stepped(*BTCUSDT)
+    price = liquidation.linear_in_brackets(
+        side=side, wallet=wallet, quantity=quantity, entry=entry, mark=entry, brackets=table
+    )
+    notional = Fraction(quantity) * price
+    if notional > 0:
+        own = [bracket for bracket in table if bracket.floor <= notional][-1]
+        equity = Fraction(wallet) + side * Fraction(quantity) * (price - Fraction(entry))
+        assert equity == notional * Fraction(own.rate) - Fraction(own.amount)
+
+
 def test_two_brackets_that_point_to_each_other_meet_at_their_floor():
     # amounts that jump: in the lower (0.01) LP = 400 ÷ 9.9 = 40.40, a notional of 404.04, which is in the upper one;
     # there (0.05) with a published amount of 100, LP = 300 ÷ 9.5 = 31.58, a notional of 315.79, which is in the lower
