@@ -121,3 +121,9 @@ def test_the_sweep_and_the_listed_charges_agree_in_a_regime_with_profits():
     # the worst name: 2 × 1,000 × 70 × 20 %
     (one,) = assess(*arguments).figures(np.array([0]))
     assert one.requirement == 28000 == sum(list_charges(*arguments, np.array([0])).amount)
+
+
+def test_what_a_part_charges_must_count_in_the_pool():
+    stressed = PartRule("concentration", "addition", concentration.Terms(stress_rate=D("0.20")), ("crypto", "future"))
+    with pytest.raises(ValueError, match="concentration measures crypto; name it in the regime's kinds too"):
+        methodologies.check(pool(stressed, kinds=("equity",)))

@@ -21,8 +21,10 @@ from margin.engine.methodologies import (
     option_strategies,
     portfolio,
     reg_t,
+    simm,
     span,
     tiered,
+    volatility,
 )
 
 
@@ -77,6 +79,8 @@ PARTS: tuple[PartMethodology, ...] = (
     span,
     crypto_portfolio,
     collateral,
+    volatility,
+    simm,
 )
 # Equity, requirement and initial are plain sums there.
 TAKE_PARTS = ((reg_t.CODE, "exchange"), (reg_t.CODE, "house"), (cross.CODE, "requirement"))
@@ -117,12 +121,13 @@ def check(rule: RegimeRule) -> None:
 
 
 def _check_counted(rule: RegimeRule, where: str) -> None:
-    """What these parts charge or cut, the regime itself must count: they add no value of their own."""
+    """What is charged or cut must count: these parts add no value of their own, and a pool counts its own kinds."""
     for part in rule.parts:
-        if part.methodology in (collateral.CODE, tiered.CODE):
-            uncounted = ", ".join(sorted(set(part.kinds) - set(rule.kinds) - {KINDS[kind] for kind in MARGINED}))
+        if rule.methodology == cross.CODE or part.methodology in (collateral.CODE, tiered.CODE):
+            uncounted = set(part.kinds) - set(rule.kinds) - {"cash", *(KINDS[kind] for kind in MARGINED)}
             if uncounted:
-                raise ValueError(f"{where}: {part.methodology} measures {uncounted}; name it in the regime's kinds too")
+                named = ", ".join(sorted(uncounted))
+                raise ValueError(f"{where}: {part.methodology} measures {named}; name it in the regime's kinds too")
 
 
 def _check_claims(claiming: list[PartRule], where: str) -> None:

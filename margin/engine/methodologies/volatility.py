@@ -1,0 +1,105 @@
+"""Volatility: margin at a rate that follows an instrument's own volatility. docs/methodologies/volatility.md.
+
+A part of a regime for anything linear. The rate of each instrument is estimated from its closes once a day
+(`margin.engine.adaptive`) and given from outside; the initial requirement is that rate of the value, maintenance a
+share of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from margin.engine import adaptive
+from margin.engine import terms as reading
+from margin.engine.columns import Array, Instruments, Market
+from margin.engine.exact import ONE, ZERO, exactly
+from margin.engine.groups import GroupCharge, GroupFigures, Groups, Keys, Told, nothing_told
+from margin.engine.measures import Sentence, larger, pick, silence, worth
+
+CODE = "volatility"
+GROUP_MEASURES = ("requirement",)
+KINDS = frozenset({"equity", "etf", "bond", "crypto", "future", "perpetual"})
+_LAW = "House model; EMIR RTS 153/2013 articles 24 to 28"
+_SENTENCES = {
+    "model": Sentence("{listed}: {rate} of its value of {value}, from {model}; {share_rate} of that to hold it", _LAW),
+    "least": Sentence("{listed}: the least rate, {rate} of its value of {value}; {share_rate} of it to hold it", _LAW),
+}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """`model` says how rates are found; `least_rate` is a floor under them. Maintenance is `maintenance_rate` of the
+    initial requirement."""
+
+    model: adaptive.Model
+    least_rate: Decimal = ZERO
+    maintenance_rate: Decimal = ONE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least_rate <= 1:
+            raise ValueError("least_rate must be from 0 to 1")
+        if not 0 < self.maintenance_rate <= 1:
+            raise ValueError("maintenance_rate must be above 0 and at most 1")
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Terms":
+        """Terms from a policy's JSON; ValueError naming the key."""
+        return reading.read(cls, document)
+
+
+def group_keys(instruments: Instruments, terms: Terms) -> Keys:
+    """Each holding is a group of its own."""
+    return Keys(instruments.ids.copy(), np.ones(len(instruments), bool))
+
+
+def measure_groups(groups: Groups, market: Market, measure: str, terms: Terms) -> GroupFigures:
+    """Rate × |value| per holding. One without a rate has no number."""
+    if not len(groups):
+        zero = np.zeros(0, object)
+        return GroupFigures(zero, zero, zero, silence(0), nothing_told)
+    rates, refused = _rates(groups.instruments, market, terms)
+    with exactly():
+        value = abs(groups.quantity * worth(groups.instruments)[groups.instrument])
+        initial = value * rates[groups.instrument]
+        requirement = initial * np.full(len(groups), terms.maintenance_rate, object)
+    zero = np.full(len(groups), ZERO, object)
+    told = _Explained(groups, value, rates[groups.instrument], requirement, terms).told
+    return GroupFigures(requirement, initial, zero, refused[groups.instrument], told)
+
+
+def _rates(instruments: Instruments, market: Market, terms: Terms) -> tuple[Array, Array]:
+    """(rate, why there is none) per instrument."""
+    known = market.adaptive_rates.get(terms.model.name, {})
+    found = [known.get(instrument) for instrument in instruments.ids.tolist()]
+    rates, refused = np.full(len(found), ZERO, object), silence(len(found))
+    for i, one in enumerate(found):
+        if one is None:
+            refused[i] = f"{instruments.codes[i]}: no rate of the model {terms.model.name}"
+        else:
+            rates[i] = one
+    least = larger(rates, np.full(len(found), terms.least_rate, object))
+    return pick(refused == "", least, ZERO), refused
+
+
+@dataclass(frozen=True)
+class _Explained:
+    groups: Groups
+    value: Array
+    rate: Array
+    requirement: Array
+    terms: Terms
+
+    def told(self, group: int) -> Told:
+        """One charge per holding."""
+        branch = "least" if self.rate[group] == self.terms.least_rate else "model"
+        inputs = {
+            "rate": self.rate[group],
+            "value": self.value[group],
+            "model": self.terms.model.name,
+            "share_rate": self.terms.maintenance_rate,
+        }
+        legs = ((0, self.groups.quantity[group]),)
+        return Told((GroupCharge(CODE, branch, self.requirement[group], legs, inputs, _SENTENCES[branch]),))
