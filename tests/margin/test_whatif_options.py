@@ -11,6 +11,7 @@ from accounts import positions
 from margin import assessments, replay, stress, sweep, whatif
 from margin.engine.methodologies import option_strategies, portfolio
 from margin.hypothetical.document import StressGrid
+from margin.management.commands.whatif import account_table
 from margin.models import Measure
 from market.models import Rate
 from tests.margin import rows, world
@@ -173,6 +174,14 @@ def test_trades_of_options_are_answered_with_the_triple_of_the_manual(market, na
     assert (found["gross"], found["proceeds"], found["net_call"]) == expected
     assert (found["regime"], found["currency"], found["unpriced"]) == ("house", "USD", [])
     assert sorted(found["trades"]) == sorted(trade["instrument"] for trade in trades)
+
+
+def test_the_table_of_the_command_ends_with_the_triple(market):
+    trades = [{"instrument": "XYZ C50", "quantity": "-1", "price": "3.10"}]
+    answer = whatif.of_account(holder(market, "10000"), {"trades": trades}, at=MONDAY)
+    assert account_table(answer).caption == "house, XYZ C50: gross 1310, proceeds 310, net call 1000 USD"
+    unknown = whatif.of_account(holder(market, "10000"), {"trades": [{**trades[0], "quantity": "-0.5"}]}, at=MONDAY)
+    assert "not a whole number of contracts" in str(account_table(unknown).caption)
 
 
 def test_a_triple_is_at_the_prices_of_the_trades_and_not_at_those_supposed_later(market):

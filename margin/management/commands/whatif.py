@@ -110,4 +110,12 @@ def account_table(answer: dict[str, Any]) -> Table:
         made.add_section()
     for reason in answer["unpriced"]["after"]:
         made.add_row("unpriced", "", reason)
+    made.caption = "\n".join(map(_opening, answer["openings"])) or None
     return made
+
+
+def _opening(found: dict[str, Any]) -> str:
+    """The triple of one group of option trades in a line, or why it has none."""
+    triple = ", ".join(f"{name.replace('_', ' ')} {found[name]}" for name in ("gross", "proceeds", "net_call"))
+    said = "; ".join(found["unpriced"]) or f"{triple} {found['currency']}"
+    return f"{found['regime']}, {' and '.join(found['trades'])}: {said}"
