@@ -36,16 +36,20 @@ class Staged:
 
 
 def plan(around: Around, start: State, depths: Depths, at_once: Cascade, total: Total) -> Staged:
-    """The better of two orders, by impact and by turnover; what is sold at once where neither sells less."""
+    """The best of two orders, by impact and as at once: fewest still called, then least sold.
+
+    Never more is sold, and never more accounts stay called, than at once: where no order keeps that, at once it is.
+    """
     slow = depths.over(around.asked.slices.count)
     ranker = Pace(around.asked, slow).ranked
-    best = Staged(AT_ONCE, at_once)
-    for how in dict.fromkeys((IMPACT, around.asked.sales)):
-        found = rounds.play(around, start, slow, how=how, ranked=ranker, stages=around.asked.slices.count)
-        is_better = (len(found.still_called), total(found)) < (len(best.cascade.still_called), total(best.cascade))
-        if is_better and total(found) <= total(at_once):
-            best = Staged(how, found)
-    return best
+    tried = [
+        Staged(how, rounds.play(around, start, slow, how=how, ranked=ranker, stages=around.asked.slices.count))
+        for how in dict.fromkeys((IMPACT, around.asked.sales))
+    ]
+    tried = [each for each in tried if total(each.cascade) <= total(at_once)]
+    return min(
+        [*tried, Staged(AT_ONCE, at_once)], key=lambda each: (len(each.cascade.still_called), total(each.cascade))
+    )
 
 
 @dataclass(frozen=True)
