@@ -26,6 +26,7 @@ from margin.engine.methodologies import (
     option_strategies,
     portfolio,
     reg_t,
+    simm,
     span,
     tiered,
 )
@@ -191,6 +192,7 @@ READ_BY = {
     loan.Terms: DEFINED["loan_terms"],
     csa.Terms: DEFINED["csa_terms"],
     csa.Grid: DEFINED["csa_grid"],
+    simm.Terms: DEFINED["simm_terms"],
     policies.PartTerms: DEFINED["part"],
     option_strategies.Terms: DEFINED["option_strategies_terms"],
     option_strategies.Rates: DEFINED["option_rates"],

@@ -4,16 +4,25 @@ Sources: published unit-test results (IR two factors, equity concentration), the
 the published methodology.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 from math import sqrt
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margin.engine.methodologies.csa import crif, simm
-from margin.engine.methodologies.csa.simm_parameters import Parameters
+from margin.engine.assess import assess, explain, list_charges
+from margin.engine.build import InstrumentRow
+from margin.engine.columns import Contract, PartRule, RegimeRule, Status
+from margin.engine.methodologies import cross
+from margin.engine.methodologies import simm as simm_part
+from margin.engine.methodologies.simm import crif
+from margin.engine.methodologies.simm import margins as simm
+from margin.engine.methodologies.simm.parameters import Parameters
+from tests.engine.world import account
 
 MILLION = 1_000_000
 FLAT = {"*": {"*": "1"}}
@@ -226,6 +235,99 @@ def test_margin_is_homogeneous_blind_to_sign_and_to_how_a_sensitivity_is_split(a
     assert total(rows(factor), stated) == pytest.approx(factor * once)
     assert total(rows(-1), stated) == pytest.approx(once)
     assert total([*rows(2), *rows(-1)], stated) == pytest.approx(once)
+
+
+# --- as a part of cross margin ------------------------------------------------------------------------------------
+
+DOCUMENTS = {
+    "model": {
+        "version": "1.0",
+        "currency": "USD",
+        "risk_classes": {
+            "rates": {"buckets": "qualifier", "delta": {"weights": {"*": {"*": "2"}}}, "gamma": {"*": {"*": "0"}}},
+            "equity": {"buckets": "bucket", "delta": {"weights": FLAT}, "names": FLAT},
+        },
+        "psi": {},
+    },
+    "book": {
+        "SWAP40": [
+            {"product_class": "RatesFX", "risk_class": "rates", "kind": "delta", "qualifier": "USD", "amount": "30"},
+        ],
+        "SWAP41": [
+            {"product_class": "RatesFX", "risk_class": "rates", "kind": "delta", "qualifier": "EUR", "amount": "-40"},
+            {"product_class": "Equity", "risk_class": "equity", "kind": "delta", "qualifier": "XYZ", "amount": "5",
+             "bucket": "1"},
+        ],
+    },
+}  # fmt: skip
+
+
+def contract(value, *, id=40, notional="1000"):
+    written = Contract(0, None, asset_class="rates", notional=Decimal(notional))
+    return InstrumentRow(id, f"SWAP{id}", "otc", "USD", Decimal(value), contract=written)
+
+
+def netting_set(*holdings, cash=1000, documents=DOCUMENTS, currency="USD", **terms):
+    stated = simm_part.Terms.from_json({"parameters": "model", "sensitivities": "book", **terms})
+    part = PartRule("simm", "requirement", stated, ("otc",))
+    regime = RegimeRule("csa", "cross", "requirement", cross.Terms(), ("otc",), parts=(part,))
+    book, columns, market, rules = account(cash, *holdings, regimes=(regime,), currency=currency).arguments
+    return book, columns, replace(market, parameters=documents), rules
+
+
+def asked(*holdings, **more):
+    (found,) = assess(*netting_set(*holdings, **more)).figures(np.array([0]))
+    return found
+
+
+def test_an_account_of_contracts_is_asked_the_models_margin():
+    """2 × 30 × 3 = 180 and 2 × −40 × 1 = −80 on currencies without correlation: √(180² + 80²) = 196.977…; equity 5
+    on top. 1,000 in cash, worth 3 × 10 − 7: 1,023."""
+    found = asked((contract("10"), 3), (contract("-7", id=41), 1))
+    assert (found.equity, found.requirement) == (Decimal("1023.00"), Decimal("201.98"))
+    assert found.status == Status.QUIET
+
+
+def test_the_charges_of_product_classes_and_add_ons_are_the_requirement():
+    """Equity 5; rates 80 × 1.5; a fixed 7; 1 % of a notional of 1,000."""
+    world = netting_set(
+        (contract("-7", id=41), 1),
+        fixed="7",
+        multipliers={"RatesFX": "1.5"},
+        notional_factors={"SWAP41": "0.01"},
+    )
+    charges = list_charges(*world, np.array([0]))
+    assert list(zip(charges.branch, charges.amount, strict=True)) == [
+        ("product_class", 5),
+        ("product_class", 80),
+        ("add_ons", 57),
+    ]
+    tree = explain(*world, 0)
+    assert any("version 1.0" in charge["sentence"] for charge in tree["regimes"][0]["requirement"]["charges"])
+
+
+def test_the_margin_of_the_model_is_converted_to_the_accounts_currency():
+    """60 USD at 156.4."""
+    assert asked((contract("0"), 1), cash=0, currency="JPY").requirement == Decimal(9384)
+
+
+@pytest.mark.parametrize(
+    ("documents", "terms", "reason"),
+    [
+        ({}, {}, "no parameter document 'model'"),
+        ({"model": DOCUMENTS["model"]}, {}, "no parameter document 'book'"),
+        ({**DOCUMENTS, "book": {}}, {}, "SWAP40: no sensitivities"),
+        ({**DOCUMENTS, "book": []}, {}, "an object of lists"),
+        ({**DOCUMENTS, "book": {"SWAP40": [{"kind": "delta"}]}}, {}, "missing"),
+        ({**DOCUMENTS, "model": {**DOCUMENTS["model"], "risk_classes": {}}}, {}, "risk class"),
+        ({**DOCUMENTS, "model": {"version": "1"}}, {}, "missing"),
+        (DOCUMENTS, {"notional_factors": {"SWAP40": "0.1"}}, "factor of its notional"),
+    ],
+)
+def test_what_a_document_does_not_tell_leaves_the_account_unpriced(documents, terms, reason):
+    found = asked((contract("10", notional="0"), 3), documents=documents, **terms)
+    assert found.status == Status.UNPRICED
+    assert any(reason in stated for stated in found.reasons)
 
 
 def test_rows_of_an_interchange_file_are_read_by_risk_type():

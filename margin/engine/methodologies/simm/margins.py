@@ -1,7 +1,7 @@
 """Initial margin from sensitivities, in the shape of ISDA's SIMM: delta, vega and curvature with concentration, by
-risk class and product class, and add-ons. docs/methodologies/csa.md.
+risk class and product class, and add-ons. docs/methodologies/simm.md.
 
-The parameters come from a user's document (`simm_parameters`). Model values are float64, in the currency of the
+The parameters come from a user's document (`parameters`). Model values are float64, in the currency of the
 sensitivities, and rounded by whoever stores them.
 """
 
@@ -14,8 +14,9 @@ from statistics import NormalDist
 import numpy as np
 
 from margin.engine.columns import Array
-from margin.engine.methodologies.csa.simm_parameters import ANY, RESIDUAL, Factor, Layer, Parameters, RiskClass
+from margin.engine.methodologies.simm.parameters import ANY, RESIDUAL, Factor, Layer, Parameters, RiskClass
 
+SENSITIVITIES = ("delta", "vega", "base_correlation")
 _TAIL = NormalDist().inv_cdf(0.99)  # of derived volatilities
 _CURVATURE_TAIL = NormalDist().inv_cdf(0.995)
 _YEAR_DAYS = 365
@@ -25,7 +26,7 @@ _UNIT_DAYS = {"d": 1.0, "w": 7.0, "m": _YEAR_DAYS / 12, "y": float(_YEAR_DAYS)}
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """One row of a portfolio's sensitivities; `kind` is delta, vega or base_correlation."""
+    """One row of a portfolio's sensitivities; `kind` is one of SENSITIVITIES."""
 
     product_class: str
     risk_class: str
@@ -35,6 +36,10 @@ class Sensitivity:
     bucket: str = ""
     label1: str = ""
     label2: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in SENSITIVITIES:
+            raise ValueError(f"kind must be one of {', '.join(SENSITIVITIES)}, not {self.kind!r}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
-from margin.engine.methodologies.csa.simm import AddOns, Sensitivity
+from margin.engine.methodologies.simm.margins import AddOns, Sensitivity
 
 # Risk type → (risk class, kind, label 1 where the file has none).
 _RISKS = {
