@@ -11,7 +11,7 @@ ROLES = ("Operations", "Supervisor", "Risk", "Compliance", "Auditor", "Administr
 # What desk, risk and audit read: every row of the four rooms.
 ROOMS = {
     "market": "calendar session instrument instrumentchange alias quotefact quote heldquote close fxrate rate"
-    " corporateaction",
+    " parameterset corporateaction",
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chain event warning margincall"

@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
         "PlanStateEnum": "margin.models.Plan.State",
         "SweepStateEnum": "margin.models.Sweep.State",
         "InstrumentKindEnum": "market.models.Kind",
+        "ParameterSetKindEnum": "market.models.ParameterSet.Kind",
     },
 }
 

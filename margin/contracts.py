@@ -11,6 +11,7 @@ from margin.engine.columns import Contract
 from margin.prices import Price
 from market import contracts
 
+FUTURES = frozenset({"future", "perpetual"})  # written on something, priced here or not
 WRITTEN = frozenset({"option", "future_option", "warrant", "bond", "equity"})  # kinds that may turn into something
 NO_PRICE = Price(refused="no price")
 
@@ -31,24 +32,17 @@ def contract(row: Any, world: World) -> tuple[Contract | None, str]:
 
     What cannot be read makes its holders unpriced, as if it had no price: nobody is guessed at.
     """
-    if row.underlying_id is None or row.kind not in WRITTEN:
+    if row.kind not in FUTURES and (row.underlying_id is None or row.kind not in WRITTEN):
         return None, ""
-    underlying = world.stored[row.underlying_id]
+    underlying = None if row.underlying_id is None else world.stored[row.underlying_id]
     try:
-        spot, reason = _price(underlying, row, world)
         rare = contracts.read(row.terms, row.deliverable)
         delivered = tuple(_delivered(code, units, row, world) for code, units in rare.units.items())
+        written_on = {} if underlying is None else _written_on(underlying, row, world)
     except ValueError as error:
         return None, str(error)
     read = Contract(
-        underlying=underlying.id,
-        spot=spot,
-        spot_reason=reason,
-        margin_class=underlying.margin_class,
-        leverage=underlying.leverage,
-        index=_index(underlying),
-        scale=underlying.index_scale,
-        dividend_rate=world.dividends.get(underlying.code, Decimal(0)),
+        **{"underlying": 0, "spot": None, **written_on},
         right=row.right,
         strike=row.strike or Decimal(0),
         style=row.style,
@@ -63,10 +57,40 @@ def contract(row: Any, world: World) -> tuple[Contract | None, str]:
         deliverable_cash=rare.cash,
         conversion=rare.conversion,
         exercise_price=rare.exercise_price,
-        underlying_code=underlying.code,
-        issuer=underlying.issuer,
+        is_inverse=row.inverse,
+        commodity=rare.commodity or _product(underlying, row, world),
+        implied_volatility=world.prices.get(row.id, NO_PRICE).implied_volatility,
     )
     return read, ""
+
+
+def _written_on(underlying: Any, row: Any, world: World) -> dict[str, Any]:
+    """What a contract says of its underlying."""
+    spot, reason = _price(underlying, row, world)
+    return {
+        "underlying": underlying.id,
+        "spot": spot,
+        "spot_reason": reason,
+        "margin_class": underlying.margin_class,
+        "leverage": underlying.leverage,
+        "index": _index(underlying),
+        "scale": underlying.index_scale,
+        "dividend_rate": world.dividends.get(underlying.code, Decimal(0)),
+        "underlying_code": underlying.code,
+        "issuer": underlying.issuer,
+    }
+
+
+def _product(underlying: Any, row: Any, world: World) -> str:
+    """The product that published parameters name where the terms do not: of an option on a future that of the future,
+    else the underlying, else the instrument itself."""
+    if underlying is None:
+        return str(row.code)
+    if underlying.kind in FUTURES:
+        stated = (underlying.terms or {}).get("commodity")
+        below = None if underlying.underlying_id is None else world.stored[underlying.underlying_id]
+        return str(stated or (underlying if below is None else below).code)
+    return str(underlying.code)
 
 
 def last_day(expires_at: datetime, zone: str | None) -> Any:
@@ -92,9 +116,10 @@ def _delivered(code: str, units: Decimal, row: Any, world: World) -> tuple[int, 
 def _price(underlying: Any, row: Any, world: World) -> tuple[Decimal | None, str]:
     """(price of what an instrument is written on, in the main unit of its currency; why there is none).
 
-    A strike is in the currency of the option or warrant: ValueError where the price would be in another.
+    A strike is in the currency of the option or warrant: ValueError where the price would be in another. Inverse
+    options alone are paid in a coin whose price, like the strike, is in another currency.
     """
-    if row.kind in ("option", "warrant") and underlying.currency != row.currency:
+    if row.kind in ("option", "warrant") and underlying.currency != row.currency and not row.inverse:
         raise ValueError(
             f"priced in {row.currency}, and {underlying.code}, which it is written on, in {underlying.currency}; "
             "no rule compares them"

@@ -89,6 +89,7 @@ class Sweep(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
     fx = models.JSONField(default=list, blank=True, help_text="[[base, quoted, rate], …] as strings")
     rates = models.JSONField(default=list, blank=True, help_text="[[kind, currency or instrument, rate], …] as strings")
+    parameters = models.JSONField(default=dict, blank=True, help_text="sha256 of the published parameters by name")
     previous = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     eligible = models.PositiveIntegerField(default=0)
     evaluated = models.PositiveIntegerField(default=0)
@@ -144,6 +145,7 @@ class SweepPrice(models.Model):
     as_of = models.DateTimeField(null=True)
     source = models.CharField(max_length=32, blank=True)
     refused = models.CharField(max_length=200, blank=True, help_text="Why it could not be used")
+    implied_volatility = fields.rate(null=True)
 
     class Meta:
         constraints = (

@@ -5,7 +5,7 @@ measured by which methodology, when a call is due, what cures it, and how much i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +24,7 @@ from market.models import Calendar
 
 SWEEPS = ("securities", "crypto")
 ONE = Decimal(1)
+NAMING = ("parameters", "feeds")  # keys of terms that name a published document
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,23 @@ def parse(document: Any, *, code: str = "policy", version_id: int = 0) -> Readin
     except ValueError as error:
         raise BadTerms(f"{code}: {error}") from None
     return Reading(version_id, stated, columns.Policy(code, rules), clocks)
+
+
+def parameters_of(readings: Iterable[Reading]) -> set[str]:
+    """The published parameters that the terms of these policies name."""
+    stated = (each.terms for one in readings for regime in one.terms.regimes for each in (regime, *regime.parts))
+    return {name for terms in stated for name in _named(terms)}
+
+
+def _named(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in NAMING and isinstance(inner, str) and inner:
+                yield inner
+            yield from _named(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _named(inner)
 
 
 def _clock(regime: RegimeTerms) -> due.Rule:

@@ -5,7 +5,7 @@ A price that is missing, stale or quarantined is not a number here: it carries t
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -30,17 +30,20 @@ class Price:
     as_of: datetime | None = None
     source: str = ""
     refused: str = ""
+    implied_volatility: Decimal | None = None  # of an option, as quoted with the mark
 
 
 @dataclass(frozen=True)
 class PriceSet:
     """What is known at one instant: a price per instrument (cash needs none), exchange rates by pair, and the yearly
-    rates that option models need: (kind, currency or instrument code) → rate."""
+    rates that option models need: (kind, currency or instrument code) → rate. `parameters` are the digests, by name, of
+    the published parameters that a sweep went by; None: those in force at `at`."""
 
     at: datetime
     prices: Mapping[int, Price]
     fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    parameters: Mapping[str, str] | None = None
 
     def rates_of(self, kind: str) -> dict[str, Decimal]:
         """The rates of one kind by currency or instrument code."""
@@ -49,7 +52,8 @@ class PriceSet:
 
 # `known` limits what is seen to what one past transaction could see; empty: everything committed.
 QUOTES = """
-SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source, s.split_at
+SELECT i.id, i.calendar_id, i.max_age_seconds, q.mark, q.as_of, q.source, s.split_at,
+       q.implied_volatility
 FROM market_instrument i
 LEFT JOIN {quote}
 LEFT JOIN (
@@ -61,7 +65,7 @@ WHERE i.kind <> 'cash' AND (i.ended_at IS NULL OR i.ended_at > %(at)s)
 LATEST_QUOTES = QUOTES.format(quote="market_quote q ON q.instrument_id = i.id")
 PAST_QUOTES = QUOTES.format(
     quote="""LATERAL (
-    SELECT f.mark, f.as_of, f.source FROM market_quotefact f
+    SELECT f.mark, f.as_of, f.source, f.implied_volatility FROM market_quotefact f
     WHERE f.instrument_id = i.id AND f.as_of <= %(at)s AND f.recorded_at <= %(known_at)s
     ORDER BY f.as_of DESC, f.id DESC LIMIT 1
 ) q ON true"""
@@ -98,8 +102,10 @@ def gather(*, at: datetime, known_at: datetime | None = None) -> PriceSet:
         rates = {(kind, subject): value for kind, subject, value in cursor.fetchall()}
     doubted = {**_from_before_a_split(rows), **_held(at, known_at)}
     prices = {
-        instrument: Price(mark, as_of, source or "", doubted.get(instrument, "") or refused)
-        for (instrument, _, _, mark, as_of, source, _), refused in zip(rows, _refusals(rows, at), strict=True)
+        instrument: Price(mark, as_of, source or "", doubted.get(instrument, "") or refused, volatility)
+        for (instrument, _, _, mark, as_of, source, _, volatility), refused in zip(
+            rows, _refusals(rows, at), strict=True
+        )
     }
     return PriceSet(at, prices, fx, rates)
 
@@ -148,7 +154,7 @@ def _from_before_a_split(rows: list[tuple[Any, ...]]) -> dict[int, str]:
     """Instruments whose quote is older than a split in force: price and positions are on different bases."""
     return {
         instrument: f"its price of {as_of:%Y-%m-%d %H:%M} UTC is from before the split of {split_at:%Y-%m-%d}"
-        for instrument, _, _, _, as_of, _, split_at in rows
+        for instrument, _, _, _, as_of, _, split_at, _ in rows
         if as_of is not None and split_at is not None and as_of < split_at
     }
 
@@ -179,11 +185,11 @@ def of(sweep: Sweep) -> PriceSet:
     """The prices a sweep used, exactly."""
     fx = {(base, quoted): Decimal(rate) for base, quoted, rate in sweep.fx}
     rates = {(kind, subject): Decimal(rate) for kind, subject, rate in sweep.rates}
-    return PriceSet(sweep.at, _stored(sweep.kind, sweep.pk), fx, rates)
+    return PriceSet(sweep.at, _stored(sweep.kind, sweep.pk), fx, rates, sweep.parameters)
 
 
 def _columns(price: Price) -> dict[str, object]:
-    return {"mark": price.mark, "as_of": price.as_of, "source": price.source, "refused": price.refused}
+    return {each.name: getattr(price, each.name) for each in fields(Price)}
 
 
 def _stored(kind: str, sweep_id: int) -> dict[int, Price]:
@@ -194,9 +200,9 @@ def _stored(kind: str, sweep_id: int) -> dict[int, Price]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT i.id, p.mark, p.as_of, p.source, p.refused
+            SELECT i.id, p.mark, p.as_of, p.source, p.refused, p.implied_volatility
             FROM market_instrument i CROSS JOIN LATERAL (
-                SELECT q.mark, q.as_of, q.source, q.refused
+                SELECT q.mark, q.as_of, q.source, q.refused, q.implied_volatility
                 FROM margin_sweepprice q JOIN margin_sweep s ON s.id = q.sweep_id
                 WHERE q.instrument_id = i.id AND s.kind = %s AND q.sweep_id <= %s
                 ORDER BY q.sweep_id DESC LIMIT 1

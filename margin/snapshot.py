@@ -4,7 +4,7 @@
 transaction saw them. Positions come as one binary COPY and are decoded exactly.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from margin import contracts, policies
 from margin.engine import build, columns, copying
 from margin.models import PolicyVersion
 from margin.prices import Price, PriceSet
+from market import parameters
 from market.models import Instrument
 
 
@@ -98,7 +99,10 @@ def take(
         book=book,
         instruments=instruments,
         market=columns.Market(
-            on=prices.at.date(), fx={**coin_rates(stored, prices), **prices.fx}, risk_free=prices.rates_of("risk_free")
+            on=prices.at.date(),
+            fx={**coin_rates(stored, prices), **prices.fx},
+            risk_free=prices.rates_of("risk_free"),
+            parameters=documents(readings, prices, known_at=past.known_at if past else None),
         ),
         rules=columns.Rules(tuple(reading.policy for reading in readings)),
         readings=readings,
@@ -163,7 +167,7 @@ INSTRUMENT_COLUMNS = (
     *("id", "code", "kind", "currency", "price_divisor", "multiplier", "leverage", "lot_size", "margin_eligible"),
     *("sector", "issuer", "debt_class", "matures_on", "minor_exponent", "ended_at", "daily_volume", "margin_class"),
     *("index_id", "index_scale", "underlying_id", "right", "strike", "style", "expires_at", "cash_settled"),
-    *("deliverable", "terms"),
+    *("inverse", "deliverable", "terms"),
 )
 
 
@@ -171,6 +175,16 @@ def stored_instruments() -> dict[int, Any]:
     """Every instrument by id, as rows with INSTRUMENT_COLUMNS and the `zone` of its calendar."""
     listed = Instrument.objects.order_by("id").annotate(zone=F("calendar__zone"))
     return {row.id: row for row in listed.values_list(*INSTRUMENT_COLUMNS, "zone", named=True)}
+
+
+def documents(
+    readings: Iterable[policies.Reading], prices: PriceSet, *, known_at: datetime | None = None
+) -> dict[str, Any]:
+    """The published documents that the policies name: those the sweep of these prices went by, or those in force."""
+    if prices.parameters is not None:
+        return dict(parameters.documents(prices.parameters))
+    names = policies.parameters_of(readings)
+    return dict(parameters.documents(parameters.in_force(names, on=prices.at.date(), known_at=known_at)))
 
 
 def coin_rates(stored: Mapping[int, Any], prices: PriceSet) -> dict[tuple[str, str], Decimal]:

@@ -16,6 +16,7 @@ from accounts.models import Account, CashMovement
 from margin import chain, policies, prices, shards
 from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
+from market import parameters
 
 ATTENTION = "attention"  # accounts whose calls are due or paid, looked at between two sweeps of their kind
 SLOT = """
@@ -72,6 +73,8 @@ def _begin(
         return None
     accounts = _eligible(in_force, at, ids)
     sweep = Sweep(kind=kind, slot_at=slot_at, at=at, started_at=at, previous_id=previous, eligible=len(accounts))
+    named = policies.parameters_of(policies.read(version) for version in in_force.values())
+    sweep.parameters = parameters.in_force(named, on=at.date())
     prices.store(sweep, prices.gather(at=at))
     shards.cut(sweep, accounts, exactly_these=ids is not None)
     return sweep

@@ -1,7 +1,8 @@
 """The rare terms of derivatives, convertibles and warrants, read strictly from an instrument's JSON columns.
 
 `terms` may say `venue` ("listed", "otc"), `guaranteed`, `flex` (true, false), `settles` ("am", "pm"), and for
-convertibles and warrants `conversion` and `exercise_price`. `deliverable` says what an adjusted contract delivers:
+convertibles and warrants `conversion` and `exercise_price`; of futures and their options `commodity`, the product that
+published margin parameters name. `deliverable` says what an adjusted contract delivers:
 `{"units": {"XYZ": "150"}, "cash": "32.50"}`. Amounts are text. docs/formats.md lists them.
 """
 
@@ -23,6 +24,7 @@ class Rare:
     settles: str = "pm"
     conversion: Decimal = ZERO  # units of the underlying for one unit of a convertible or warrant
     exercise_price: Decimal = ZERO  # paid per unit of the underlying
+    commodity: str = ""  # product code in published margin parameters; '' where nothing is said
     is_adjusted: bool = False
     units: Mapping[str, Decimal] = field(default_factory=dict)  # delivered, by instrument code
     cash: Decimal = ZERO
@@ -73,6 +75,12 @@ def _one_of(*choices: str) -> Callable[[Any, str], str]:
     return reader
 
 
+def _product(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value or len(value) > 48:
+        raise ValueError(f"{where}: a product code of 1 to 48 characters is expected, not {value!r}")
+    return value
+
+
 def _truth(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{where}: true or false is expected, not {value!r}")
@@ -86,4 +94,5 @@ _TERMS: Mapping[str, Callable[[Any, str], Any]] = {
     "settles": _one_of("am", "pm"),
     "conversion": _positive,
     "exercise_price": _amount,
+    "commodity": _product,
 }

@@ -10,7 +10,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -21,19 +22,11 @@ LARGEST_BYTES = 32 * 1024 * 1024
 SLUG = re.compile(r"[A-Za-z0-9_-]{1,48}")
 SOURCE_LENGTH = 32
 IN_FORCE = """
-SELECT DISTINCT ON (name) name, digest, effective_on, document::text FROM market_parameterset
+SELECT DISTINCT ON (name) name, digest FROM market_parameterset
 WHERE name = ANY (%(names)s) AND effective_on <= %(on)s
   AND (%(known_at)s::timestamptz IS NULL OR recorded_at <= %(known_at)s)
 ORDER BY name, effective_on DESC, id DESC
 """
-
-
-class InForce(NamedTuple):
-    """The document that counts for a name."""
-
-    digest: str
-    effective_on: date
-    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,24 +65,29 @@ def load(content: bytes, *, name: str, kind: str, effective_on: date, source: st
     return record(name, strict.json_object(text, field="file"), kind=kind, effective_on=effective_on, source=source)
 
 
-def in_force(names: Collection[str], *, on: date, known_at: datetime | None = None) -> dict[str, InForce]:
-    """The documents in force on a day by name, as recorded until `known_at` (None: until now). A name without one is
-    left out: who needs it refuses, with the reason."""
+def in_force(names: Collection[str], *, on: date, known_at: datetime | None = None) -> dict[str, str]:
+    """Name → digest of the document in force on a day, as recorded until `known_at` (None: until now). A name without
+    a document is left out: who needs it refuses, with the reason."""
     if not names:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(IN_FORCE, {"names": sorted(names), "on": on, "known_at": known_at})
-        return {name: InForce(digest, day, json.loads(text)) for name, digest, day, text in cursor.fetchall()}
+        return dict(cursor.fetchall())
 
 
-def by_digest(digests: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """The documents with these digests, by name: what a past sweep went by. LookupError if one is not there."""
-    rows = ParameterSet.objects.filter(name__in=digests, digest__in=digests.values())
-    found = {(row.name, row.digest): row.document for row in rows}
-    missing = sorted(name for name, digest in digests.items() if (name, digest) not in found)
-    if missing:
-        raise LookupError(f"no parameters {missing[0]} with the digest {digests[missing[0]]}")
-    return {name: found[name, digest] for name, digest in digests.items()}
+def documents(digests: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    """Name → document, by digests. LookupError if one was never recorded."""
+    return {name: _document(digest) for name, digest in digests.items()}
+
+
+@lru_cache(maxsize=8)
+def _document(digest: str) -> Mapping[str, Any]:
+    """Kept, since what a digest names never changes and every shard of a sweep reads the same ones."""
+    row = ParameterSet.objects.filter(digest=digest).first()
+    if row is None:
+        raise LookupError(f"no parameters with the digest {digest} were recorded")
+    found: Mapping[str, Any] = row.document
+    return found
 
 
 def digest_of(document: Mapping[str, Any]) -> str:

@@ -179,12 +179,13 @@ def governed(instruments: Instruments, kinds: Sequence[str]) -> Array:
 def worth(instruments: Instruments) -> Array:
     """Market value of one unit, in the instrument's currency. Call inside `exact.exactly()`.
 
-    An inverse contract is paid in the coin it is priced in: one unit is a debt of multiplier ÷ price coins, so that its
-    value rises with the price. The quotient is fixed once to 18 digits.
+    An inverse future or perpetual is paid in the coin it is priced in: one unit is a debt of multiplier ÷ price coins,
+    so that its value rises with the price. The quotient is fixed once to 18 digits. An inverse option is quoted in coins.
     """
     value: Array = instruments.price * instruments.multiplier
     for i, contract in enumerate(instruments.contract):
-        if contract is not None and contract.is_inverse and instruments.price[i]:
+        is_inverse = contract is not None and contract.is_inverse and instruments.kind[i] in MARGINED
+        if is_inverse and instruments.price[i]:
             value[i] = -instruments.multiplier[i] * inverse(instruments.price[i], _INVERSE_DIGITS)
     return value
 
@@ -196,7 +197,7 @@ def gain(instruments: Instruments, move: Decimal) -> Array:
     """
     gains: Array = worth(instruments) * move
     for i, contract in enumerate(instruments.contract):
-        if contract is not None and contract.is_inverse:
+        if contract is not None and contract.is_inverse and instruments.kind[i] in MARGINED:
             gains[i] = -gains[i] * inverse(ONE + move, _INVERSE_DIGITS)
     return gains
 

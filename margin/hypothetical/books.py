@@ -28,7 +28,7 @@ MINOR = {
     **{"SGD": 2, "HKD": 2, "CNY": 2, "MXN": 2, "ZAR": 2, "PLN": 2, "CZK": 2, "ILS": 2, "JPY": 0, "KRW": 0},
 }
 CLOCK = {"unit": "hours", "count": 24}  # nothing falls due in a what-if
-RARE = ("venue", "guaranteed", "flex", "settles", "conversion", "exercise_price", "adjusted")
+RARE = ("venue", "guaranteed", "flex", "settles", "conversion", "exercise_price", "commodity", "adjusted")
 CASH = "cash"
 
 
@@ -78,6 +78,7 @@ class Listed:
     style: str = ""
     expires_at: datetime | None = None
     cash_settled: bool = False
+    inverse: bool = False
     deliverable: Mapping[str, Any] | None = None
     terms: Mapping[str, Any] | None = None
     zone: str | None = None  # expires_at is midnight UTC of the last day
@@ -100,7 +101,7 @@ def case(document: BookDocument) -> Case:
     return Case(
         book=book,
         instruments=instruments,
-        market=columns.Market(on, fx, dict(document.risk_free)),
+        market=columns.Market(on, fx, dict(document.risk_free), parameters=document.parameters),
         rules=columns.Rules(tuple(reading.policy for reading in readings.values())),
         readings=tuple(readings.values()),
         codes={row.id: account.code for row, account in zip(accounts, document.accounts, strict=True)},
@@ -136,7 +137,7 @@ def _listed(rows: Sequence[BookInstrument]) -> dict[str, Listed]:
 SAME = (
     *("code", "kind", "currency", "price_divisor", "multiplier", "leverage", "lot_size", "margin_eligible", "sector"),
     *("issuer", "debt_class", "minor_exponent", "daily_volume", "margin_class", "index_scale", "right", "strike"),
-    *("style", "cash_settled", "deliverable", "terms"),
+    *("style", "cash_settled", "inverse", "deliverable", "terms"),
 )
 
 
@@ -209,7 +210,11 @@ def _minor(row: Listed) -> Listed:
 
 def _prices(rows: Iterable[BookInstrument], listed: Mapping[str, Listed]) -> dict[int, Price]:
     return {
-        listed[row.code].id: Price(row.price, refused=row.unpriced or ("no price" if row.price is None else ""))
+        listed[row.code].id: Price(
+            row.price,
+            refused=row.unpriced or ("no price" if row.price is None else ""),
+            implied_volatility=row.implied_volatility,
+        )
         for row in rows
         if row.kind != CASH
     }

@@ -48,9 +48,14 @@ class BookInstrument:
     style: str = said("Of an option", default="", of=("", *Style.values))
     expires_on: str = said("Its last day, where its venue stands", default="", day=True)
     cash_settled: bool = said("Whether exercise pays money", default=False)
+    inverse: bool = said("Whether a contract is paid in the coin that it is priced in", default=False)
+    implied_volatility: Decimal | None = said(
+        "Of an option, as quoted: 0.25 is 25 %", default=None, positive=True, within=50
+    )
     deliverable: Mapping[str, Any] = said("Adjusted options: units by code, and cash", default={})
     terms: Mapping[str, Any] = said(
-        "venue, guaranteed, flex, settles, conversion, exercise_price, adjusted (docs/formats.md)", default={}
+        "venue, guaranteed, flex, settles, conversion, exercise_price, commodity, adjusted (docs/formats.md)",
+        default={},
     )
 
 
@@ -84,6 +89,7 @@ class BookDocument:
     accounts: tuple[BookAccount, ...] = said("To be measured, each by itself", most=LARGEST)
     fx: tuple[tuple[str, ...], ...] = said("[base, quoted, units of quoted for one base]", default=())
     risk_free: Mapping[str, Decimal] = said("Yearly rate by currency, continuous, as a fraction", default={}, within=5)
+    parameters: Mapping[str, Any] = said("Published documents by the name that terms call them", default={})
     explain: bool = said(f"Answer with every charge as well; at most {MOST_EXPLAINED} accounts", default=False)
 
 

@@ -44,6 +44,7 @@ def book(snap: Snapshot, stored: Mapping[int, Any], *, code: str, version: Polic
         "instruments": [_instrument(row, snap, stored) for row in listed],
         "fx": [[base, quoted, plain(rate)] for (base, quoted), rate in sorted(snap.market.fx.items())],
         "risk_free": {currency: plain(rate) for currency, rate in sorted(snap.market.risk_free.items())},
+        "parameters": dict(snap.market.parameters),
         "policies": {version.policy.code: version.terms},
         "accounts": [owner],
     }
@@ -77,6 +78,7 @@ def _instrument(row: Any, snap: Snapshot, stored: Mapping[int, Any]) -> Tree:
         "expires_on": contracts.last_day(row.expires_at, row.zone).isoformat() if row.expires_at else "",
         "matures_on": row.matures_on.isoformat() if row.matures_on else "",
         "dividend_rate": snap.prices.rates_of("dividend").get(row.code, Decimal(0)),
+        "implied_volatility": price.implied_volatility,
         "terms": {key: value for key, value in row.terms.items() if key in RARE},
     }
     try:

@@ -18,7 +18,7 @@ from margin.hypothetical.books import Case
 from margin.hypothetical.document import Hypotheses, HypotheticalPolicy, HypotheticalTrade
 from margin.hypothetical.forms import Wrong
 from margin.models import PolicyVersion
-from margin.snapshot import Snapshot
+from margin.snapshot import Snapshot, documents
 from market.models import Instrument, Kind
 
 FOLLOWED = Context(prec=18, rounding=ROUND_HALF_EVEN)  # digits that count of a price that follows another
@@ -63,9 +63,15 @@ def after(world: World, account: Account, supposed: Hypotheses) -> Case:
         before(world, account),
         book=replace(book, refused=book.refused + world.snap.book.refused),
         instruments=instruments,
+        market=replace(world.snap.market, parameters=_parameters(world.snap, reading)),
         rules=columns.Rules((reading.policy,)),
         readings=(reading,),
     )
+
+
+def _parameters(snap: Snapshot, reading: policies.Reading) -> dict[str, Any]:
+    """What another policy names as well as what the account's own does."""
+    return {**snap.market.parameters, **documents([reading], replace(snap.prices, parameters=None))}
 
 
 def _policy(wanted: HypotheticalPolicy | None, snap: Snapshot) -> policies.Reading:

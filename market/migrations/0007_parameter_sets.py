@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('name', '-effective_on', '-id'),
-                'indexes': [models.Index(fields=['name', '-effective_on', '-id'], name='parameter_set_by_name')],
+                'indexes': [models.Index(fields=['name', '-effective_on', '-id'], name='parameter_set_by_name'), models.Index(fields=['digest'], name='parameter_set_by_digest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('digest__regex', '^[0-9a-f]{64}$')), name='parameter_set_has_a_digest')],
             },
         ),

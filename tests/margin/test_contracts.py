@@ -44,6 +44,7 @@ class Row:
     style: str = ""
     expires_at: Any = None
     cash_settled: bool = False
+    inverse: bool = False
     deliverable: dict[str, Any] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
     zone: Any = None
@@ -96,3 +97,53 @@ def test_an_underlying_in_another_currency_is_not_compared_with_the_strike():
 
 def test_an_underlying_quoted_in_pence_is_compared_in_pounds():
     assert read(on={"price_divisor": 100}).contract.spot == D("0.5")
+
+
+def contract_of(row, *others):
+    """The engine's contract of one row among others; everything costs 50."""
+    rows = {each.id: each for each in (row, *others)}
+    prices = PriceSet(NOW, {number: Price(D(50), NOW, implied_volatility=D("0.25")) for number in rows})
+    found = {each.id: each for each in snapshot.instrument_rows(rows, prices)}[row.id]
+    assert found.reason == ""
+    return found.contract
+
+
+def future(number=2, **terms):
+    return Row(number, "ESZ6", "future", expires_at=datetime(2026, 12, 18, 14, 30, tzinfo=UTC), **terms)
+
+
+def test_a_future_is_a_contract_with_or_without_an_underlying_here():
+    alone = contract_of(future())
+    assert (alone.underlying, alone.spot, alone.spot_reason, alone.commodity) == (0, None, "", "ESZ6")
+    assert alone.expires_on.isoformat() == "2026-12-18"
+    index = Row(1, "SPX", "index", margin_class="broad_index")
+    on = contract_of(future(underlying_id=1), index)
+    assert (on.underlying, on.spot, on.underlying_code, on.commodity) == (1, 50, "SPX", "SPX")
+    assert contract_of(future(underlying_id=1, terms={"commodity": "ES"}), index).commodity == "ES"
+
+
+def option(number, underlying, **terms):
+    when = datetime(2026, 6, 19, 20, tzinfo=UTC)
+    stated = {"right": "call", "strike": D(55), "style": "european", "expires_at": when, "underlying_id": underlying}
+    return Row(number, f"OPTION-{number}", terms.pop("kind", "future_option"), **stated, **terms)
+
+
+@pytest.mark.parametrize(
+    ("on", "commodity"),
+    [({"terms": {"commodity": "ES"}}, "ES"), ({"underlying_id": 1}, "SPX"), ({}, "ESZ6")],
+)
+def test_an_option_on_a_future_belongs_to_the_product_of_its_future(on, commodity):
+    found = contract_of(option(3, 2), future(**on), Row(1, "SPX", "index"))
+    assert (found.commodity, found.implied_volatility) == (commodity, D("0.25"))
+
+
+def test_an_inverse_option_is_paid_in_the_coin_and_struck_in_dollars():
+    coin = Row(1, "BTC", "crypto")
+    found = contract_of(option(2, 1, kind="option", currency="BTC", inverse=True), coin)
+    assert (found.is_inverse, found.spot, found.strike) == (True, 50, 55)
+
+
+def test_a_product_code_that_is_no_text_leaves_holders_unpriced():
+    rows = {2: future(terms={"commodity": 7})}
+    (row,) = snapshot.instrument_rows(rows, PriceSet(NOW, {2: Price(D(50), NOW)}))
+    assert row.reason == "terms.commodity: a product code of 1 to 48 characters is expected, not 7"

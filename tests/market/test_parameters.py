@@ -22,12 +22,16 @@ def record(document, name="cme", *, on=ON, kind="span"):
     return parameters.record(name, document, kind=kind, effective_on=on, source="CME")
 
 
+def documents(names, **when):
+    return parameters.documents(parameters.in_force(names, **when))
+
+
 def test_the_newest_day_that_has_come_is_in_force():
     record(FIRST)
     record(SECOND, on=date(2026, 11, 23))
-    assert parameters.in_force({"cme"}, on=date(2026, 11, 19)) == {}
-    assert parameters.in_force({"cme"}, on=date(2026, 11, 22))["cme"].document == FIRST
-    assert parameters.in_force({"cme", "ice"}, on=date(2026, 11, 23))["cme"].document == SECOND
+    assert documents({"cme"}, on=date(2026, 11, 19)) == {}
+    assert documents({"cme"}, on=date(2026, 11, 22)) == {"cme": FIRST}
+    assert documents({"cme", "ice"}, on=date(2026, 11, 23)) == {"cme": SECOND}
     assert parameters.in_force(set(), on=ON) == {}
 
 
@@ -37,8 +41,8 @@ def test_the_same_document_again_changes_nothing_and_another_is_a_correction():
     between = clock.now()
     assert record(SECOND).is_new
     assert ParameterSet.objects.count() == 2
-    assert parameters.in_force({"cme"}, on=ON)["cme"].document == SECOND
-    assert parameters.in_force({"cme"}, on=ON, known_at=between)["cme"].document == FIRST
+    assert documents({"cme"}, on=ON) == {"cme": SECOND}
+    assert documents({"cme"}, on=ON, known_at=between) == {"cme": FIRST}
     assert record(FIRST).is_new, "back to the first: that is a later row as well"
     assert parameters.in_force({"cme"}, on=ON, known_at=between - timedelta(days=1)) == {}
 
@@ -46,9 +50,9 @@ def test_the_same_document_again_changes_nothing_and_another_is_a_correction():
 def test_what_a_sweep_went_by_is_found_by_its_digest():
     then = record(FIRST).stored
     record(SECOND)
-    assert parameters.by_digest({"cme": then.digest}) == {"cme": FIRST}
-    with pytest.raises(LookupError, match="no parameters ice"):
-        parameters.by_digest({"ice": then.digest})
+    assert parameters.documents({"cme": then.digest}) == {"cme": FIRST}
+    with pytest.raises(LookupError, match="no parameters with the digest 00"):
+        parameters.documents({"ice": "00"})
 
 
 def test_a_digest_is_that_of_the_canonical_text():
@@ -107,7 +111,7 @@ def test_a_history_of_margins_becomes_one_document(tmp_path):
     file.write_text(HISTORY)
     options = {"effective_on": "2000-01-31", "source": "CME", "stdout": StringIO()}
     call_command("load_futures_margins", "outright", file, exchange="CME", **options)
-    stored = parameters.in_force({"outright"}, on=date(2000, 2, 1))["outright"].document
+    stored = documents({"outright"}, on=date(2000, 2, 1))["outright"]
     assert stored["commodities"] == {
         "6A": {
             "currency": "USD",
