@@ -187,7 +187,6 @@ class Market:
     fx: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     risk_free: Mapping[str, Decimal] = field(default_factory=dict)  # by currency, continuous, per year
     parameters: Mapping[str, Any] = field(default_factory=dict)  # published documents by the name that terms call them
-    adaptive_rates: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)  # model → instrument id → rate
 
     def rate(self, base: str, quoted: str) -> Decimal | None:
         """The stated rate, else the inverse of the opposite one to 12 digits; None if neither is known."""

@@ -1,12 +1,13 @@
 """Volatility: margin at a rate that follows an instrument's own volatility. docs/methodologies/volatility.md.
 
 A part of a regime for anything linear. The rate of each instrument is estimated from its closes once a day
-(`margin.engine.adaptive`) and given from outside; the initial requirement is that rate of the value, maintenance a
-share of it.
+(`margin.engine.adaptive`) and published as a document of the day, like an exchange's; the initial requirement is that
+rate of the value, maintenance a share of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -31,14 +32,21 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Terms:
-    """`model` says how rates are found; `least_rate` is a floor under them. Maintenance is `maintenance_rate` of the
-    initial requirement."""
+    """`parameters` names the document of rates, `model` says how they are found; `least_rate` is a floor under them.
+    Maintenance is `maintenance_rate` of the initial requirement. A document older than `max_age_days` does not count.
+    """
 
+    parameters: str
     model: adaptive.Model
     least_rate: Decimal = ZERO
     maintenance_rate: Decimal = ONE
+    max_age_days: int = 7
 
     def __post_init__(self) -> None:
+        if not self.parameters:
+            raise ValueError("parameters must name a document of rates")
+        if self.max_age_days < 0:
+            raise ValueError("max_age_days must not be negative")
         if not 0 <= self.least_rate <= 1:
             raise ValueError("least_rate must be from 0 to 1")
         if not 0 < self.maintenance_rate <= 1:
@@ -48,6 +56,22 @@ class Terms:
     def from_json(cls, document: Mapping[str, Any]) -> "Terms":
         """Terms from a policy's JSON; ValueError naming the key."""
         return reading.read(cls, document)
+
+
+@dataclass(frozen=True)
+class Published:
+    """The document: the model that made it, the day whose closes it has seen, rates by instrument code, and the reason
+    for every instrument that has none."""
+
+    model: str
+    on: str
+    rates: Mapping[str, Decimal]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        date.fromisoformat(self.on)
+        if any(rate < 0 for rate in self.rates.values()):
+            raise ValueError("rates must not be negative")
 
 
 def group_keys(instruments: Instruments, terms: Terms) -> Keys:
@@ -72,16 +96,34 @@ def measure_groups(groups: Groups, market: Market, measure: str, terms: Terms) -
 
 def _rates(instruments: Instruments, market: Market, terms: Terms) -> tuple[Array, Array]:
     """(rate, why there is none) per instrument."""
-    known = market.adaptive_rates.get(terms.model.name, {})
-    found = [known.get(instrument) for instrument in instruments.ids.tolist()]
-    rates, refused = np.full(len(found), ZERO, object), silence(len(found))
-    for i, one in enumerate(found):
-        if one is None:
-            refused[i] = f"{instruments.codes[i]}: no rate of the model {terms.model.name}"
+    count = len(instruments)
+    rates, refused = np.full(count, ZERO, object), silence(count)
+    try:
+        published = _published(market, terms)
+    except ValueError as error:
+        refused[:] = [f"{code}: {error}" for code in instruments.codes]
+        return rates, refused
+    for i, code in enumerate(instruments.codes):
+        if code in published.rates:
+            rates[i] = published.rates[code]
         else:
-            rates[i] = one
-    least = larger(rates, np.full(len(found), terms.least_rate, object))
+            why = published.refused.get(code, "it is not in the document")
+            refused[i] = f"{code}: no rate in {terms.parameters} of {published.on}: {why}"
+    least = larger(rates, np.full(count, terms.least_rate, object))
     return pick(refused == "", least, ZERO), refused
+
+
+def _published(market: Market, terms: Terms) -> Published:
+    """The document that the terms name; ValueError, saying why, where none serves on the day."""
+    if terms.parameters not in market.parameters:
+        raise ValueError(f"no parameters {terms.parameters} are in force")
+    published = reading.read(Published, market.parameters[terms.parameters], terms.parameters)
+    if published.model != terms.model.name:
+        raise ValueError(f"{terms.parameters} is of the model {published.model}, not {terms.model.name}")
+    age = (market.on - date.fromisoformat(published.on)).days
+    if age > terms.max_age_days:
+        raise ValueError(f"{terms.parameters} of {published.on} is {age} days old")
+    return published
 
 
 @dataclass(frozen=True)
