@@ -176,7 +176,7 @@ def whole_engine(books: Books) -> Callable[[], Any]:
     )
     kinds = ("crypto", "option", "future", "perpetual")
     part = PartRule("crypto_portfolio", "requirement", crypto_portfolio.Terms(("BTC",)), kinds)
-    rule = RegimeRule("house", "cross", "requirement", cross.Terms(), ("crypto",), parts=(part,))
+    rule = RegimeRule("house", "cross", "requirement", cross.Terms(), ("crypto", "option"), parts=(part,))
     market = Market(ON, {}, {"USD": Decimal("0.04")})
     return lambda: assess(book, columns, market, Rules((Policy("bench", (rule,)),)))
 

@@ -35,7 +35,7 @@ def terms(**stated):
 
 def regime(measure="requirement", **stated):
     part = PartRule("crypto_portfolio", measure, terms(**stated), KINDS)
-    return RegimeRule("house", "cross", "requirement", cross.Terms(), ("crypto",), parts=(part,))
+    return RegimeRule("house", "cross", "requirement", cross.Terms(), ("crypto", "option"), parts=(part,))
 
 
 def coin(code, price, *, id, currency="USD"):

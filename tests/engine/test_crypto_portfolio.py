@@ -63,6 +63,13 @@ def test_equity_less_the_requirement_is_the_published_net_margin():
     assert (one.equity, one.deficit) == (10, D("481.40"))
 
 
+def test_a_short_option_is_owed_at_its_price_and_asked_the_rest():
+    # DSM-001: MM -191.87158519 with an option worth 79.37158519
+    call = option("call", "1500", spot="1500", price="79.37158519", days=6)
+    one = figures(account((call, "-1"), cash="0", rule=regime("standard")))
+    assert (one.equity, one.deficit) == (D("-79.38"), D("191.88"))  # rounded down, and up
+
+
 def test_a_feed_in_doubt_makes_opening_dearer_and_holding_not():
     # DPM-030: 0.18 × 2,500 = 450; (1 - 0.1) × 3,000 = 2,700 more to open
     feeds = {"coins": {"ETH": {"perpetual_confidence": "0.1"}}}

@@ -51,7 +51,7 @@ def books(draw, count=3):
 
 def figures_of(drawn, measure="requirement", grid=None):
     part = PartRule("crypto_portfolio", measure, Terms(("BTC", "ETH"), grid=grid or Grid()), KINDS)
-    rule = RegimeRule("house", "cross", "requirement", cross.Terms(), ("crypto",), parts=(part,))
+    rule = RegimeRule("house", "cross", "requirement", cross.Terms(), ("crypto", "option"), parts=(part,))
     world = accounts(drawn, cash="1000000", rule=rule, rate=RATE)
     found = world.figures()
     return [found[7 + k, "house"] for k in range(len(drawn))]
