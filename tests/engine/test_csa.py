@@ -102,7 +102,7 @@ positive = st.decimals(0, 1_000_000, places=2)
 
 
 @given(required=positive, held=amounts, minimum=positive, unit=st.sampled_from([D(0), D("0.01"), D(7), D(1000)]))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_never_both_a_delivery_and_a_return_and_each_ends_within_one_unit_of_the_target(required, held, minimum, unit):
     terms = support.Transfer(minimum, unit)
     delivered, back = support.delivery(required, held, terms), support.returned(required, held, terms)
@@ -114,7 +114,7 @@ def test_never_both_a_delivery_and_a_return_and_each_ends_within_one_unit_of_the
 
 
 @given(value=amounts, ia=positive, receive=positive, pay=positive, minimum=positive)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_the_signed_form_is_both_one_sided_forms_in_one(value, ia, receive, pay, minimum):
     signed = support.bilateral_support(value=value, independent_amount=ia, threshold_receive=receive, threshold_pay=pay)
     ours = support.credit_support_amount(exposure=value, posting_amount=ia, threshold=receive)
@@ -194,6 +194,19 @@ def test_a_contract_that_lost_is_called_for_beyond_the_threshold_rounded_up():
 def test_below_the_minimum_transfer_nothing_is_called_and_from_it_on_everything(lost, status, amount):
     made = found(100_000, (swap(f"-{lost}"), 1), threshold="1000000", minimum_transfer="100000", rounding="10000")
     assert (made.status, made.amount) == (status, amount)
+
+
+@pytest.mark.parametrize(
+    ("each", "status"),
+    [
+        ("-100000.1", Status.DEFICIT),
+        ("-100000.099999999999999999", Status.QUIET),
+        ("-100000.100000000000000001", Status.DEFICIT),
+    ],
+)
+def test_the_minimum_transfer_is_decided_on_exact_amounts(each, status):
+    """Three times 100,000.1 is the minimum of 300,000.3; no float tells the neighbours apart."""
+    assert found(0, (swap(each), 3), minimum_transfer="300000.3").status == status
 
 
 def test_what_the_client_won_is_no_reason_to_call():
@@ -291,7 +304,7 @@ def test_equality_is_no_breach_of_an_annex():
 @pytest.mark.parametrize("measure", csa.MEASURES)
 @pytest.mark.parametrize("approach", ["distinct", "allocated", "greater_of"])
 @given(values=st.lists(amounts, min_size=1, max_size=4), cash=positive, terms=st.tuples(*[positive] * 5))
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 def test_the_requirement_is_the_sum_of_its_charges_and_what_is_called_follows_the_formulas(
     measure, approach, values, cash, terms
 ):

@@ -39,7 +39,7 @@ fees = st.decimals(0, "0.05", places=3)
 
 
 @given(loan=amounts, collateral=amounts, target=targets, fee=fees)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_every_cure_ends_at_the_target_or_was_not_needed(loan, collateral, target, fee):
     lent = {"loan": loan, "collateral": collateral, "target": target}
     owed, held, aim = Fraction(loan), Fraction(collateral), Fraction(target)
@@ -117,7 +117,7 @@ def test_collateral_is_seized_at_prices_with_an_incentive():
 
 
 @given(debt=amounts, cover=st.decimals("1", "1.25", places=2), bonus=fees)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_a_liquidation_with_a_bonus_ends_at_its_target(debt, cover, bonus):
     """Threshold 0.8, so health is below 1 up to a cover of 1.25; the target is 1.1."""
     stated = {"debt": debt, "collateral": debt * cover, "threshold": D("0.8"), "bonus_rate": bonus}

@@ -221,7 +221,7 @@ def test_what_the_document_does_not_state_is_refused(rows, classes, what):
 
 
 @given(amounts=st.lists(st.integers(-1000, 1000), min_size=1, max_size=6), factor=st.integers(2, 9))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_margin_is_homogeneous_blind_to_sign_and_to_how_a_sensitivity_is_split(amounts, factor):
     stated = parameters(equity={"names": {"*": {"*": "0.3"}}, "gamma": {"*": {"*": "0.2"}}})
 
