@@ -288,10 +288,11 @@ def test_what_only_opening_asks_is_told_beside_the_charges():
     assert "opening asks 1140 in all" in opening["sentence"]
 
 
-def test_listed_charges_add_up_to_the_requirement_for_many_accounts():
+@pytest.mark.parametrize("measure", ["requirement", "standard"])
+def test_listed_charges_add_up_to_the_requirement_for_many_accounts(measure):
     call, put = option("call", "3500", volatility="0.7"), option("put", "2500", volatility="0.8", id=32, days=90)
     books = [((call, "-3"), (put, "2")), ((perpetual("3010"), "7"), (put, "-1")), ((ETH, "2.5"), (BTC, "1"))]
-    world = accounts(books)
+    world = accounts(books, rule=regime(measure))
     found = world.figures()
     book, columns, market, rules = world.arguments
     charges = list_charges(book, columns, market, rules, np.arange(len(books)))
