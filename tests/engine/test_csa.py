@@ -200,13 +200,15 @@ def test_below_the_minimum_transfer_nothing_is_called_and_from_it_on_everything(
     ("each", "status"),
     [
         ("-100000.1", Status.DEFICIT),
-        ("-100000.099999999999999999", Status.QUIET),
-        ("-100000.100000000000000001", Status.DEFICIT),
+        ("-100000.099999999999", Status.QUIET),
+        ("-100000.100000000001", Status.DEFICIT),
     ],
 )
-def test_the_minimum_transfer_is_decided_on_exact_amounts(each, status):
+@pytest.mark.parametrize("gain", ["0", "400000000000"])
+def test_the_minimum_transfer_is_decided_on_exact_amounts(each, status, gain):
     """Three times 100,000.1 is the minimum of 300,000.3; no float tells the neighbours apart."""
-    assert found(0, (swap(each), 3), minimum_transfer="300000.3").status == status
+    hedge = ((swap(gain, id=41), 1), (swap(gain, id=42), -1))
+    assert found(0, (swap(each), 3), *hedge, minimum_transfer="300000.3").status == status
 
 
 def test_what_the_client_won_is_no_reason_to_call():

@@ -18,7 +18,7 @@ from margin.engine.methodologies.csa.terms import Terms
 
 IN_TRANSIT, DISPUTED = "in_transit", "disputed"  # totals that a book may bring
 _RATIO_SCALE = Decimal(10) ** 15
-_SCREEN = Decimal("0.000000001")  # so near the minimum transfer amount a float does not decide
+_SCREEN = Decimal("0.000000000001")  # of all amounts: so near the minimum transfer amount a float does not decide
 _LAW = "Credit Support Annex, paragraphs 2 and 3"
 _SENTENCES: Mapping[str, Sentence] = {
     "independent_amount": Sentence("Independent amounts ask for {amount} more", f"{_LAW}: Independent Amount"),
@@ -127,13 +127,24 @@ def _transfers(totals: Totals, missing: Array, terms: Terms) -> list[_Step]:
     disputed = smaller(totals.columns.get(DISPUTED, none), larger(missing, zero))
     missing = missing - disputed
     least = _base(totals, terms.least)
-    limit = least * totals.number(ONE + _SCREEN) if totals.number is float else least
-    is_small = (missing > zero).astype(bool) & (missing < limit).astype(bool)
+    is_small = (missing > zero).astype(bool) & (missing < least + _doubt(totals, terms)).astype(bool)
     return [
         _Step("in_transit", -in_transit, {}),
         _Step("disputed", -disputed, {}),
         _Step("minimum_transfer", pick(is_small, -missing, none), {"least": least}),
     ]
+
+
+def _doubt(totals: Totals, terms: Terms) -> Array:
+    """What floats may be wrong by, so that in doubt nothing is called and equality sends the account to exact sums; 0
+    for exact amounts."""
+    if totals.number is not float:
+        return totals.fx * totals.number(ZERO)
+    gains = totals["gross_exposure"] - totals["exposure"]
+    stated = terms.threshold + terms.independent_amount + terms.our_independent_amount + terms.minimum_transfer
+    size = totals["gross_exposure"] + gains + abs(totals["collateral"]) + totals["margin"] + _base(totals, stated)
+    doubt: Array = size * totals.number(_SCREEN)
+    return doubt
 
 
 def _rounded_up(missing: Array, unit: Decimal, totals: Totals) -> Array:
