@@ -7,7 +7,7 @@ no volume or no volatility has no depth: its price stays, and the answer says so
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import numpy as np
@@ -33,12 +33,10 @@ class Depths:
     daily_volume: Array  # float64 units
     why_unknown: Mapping[int, str]
 
-    def over(self, factor: float) -> "Depths":
-        """The same markets with so many times the days: depth grows with the root of time."""
-        root = float(np.sqrt(factor))
-        return Depths(
-            self.depth * root, self.delta * root, self.floor, self.volatility, self.daily_volume, self.why_unknown
-        )
+    def over(self, stages: Array) -> "Depths":
+        """The same markets where sales are spread over so many times the days: depth grows with the root of time."""
+        root = np.sqrt(stages)
+        return replace(self, depth=self.depth * root, delta=self.delta * root)
 
     def impact(self, row: int, sold: float, price: float) -> float:
         """Share of the price that selling so much currency takes; negative for purchases, 0 without depth."""

@@ -17,7 +17,7 @@ class Slices:
     """How the staged schedule is paced (Almgren and Chriss 2000)."""
 
     count: int = said("Stages, each as long as `days`", default=5, of=range(1, 51))
-    aversion: Decimal = said("λ: dislike of risk, per unit of currency", default=Decimal("0.000001"), within=1)
+    aversion: Decimal = said("λ: dislike of risk, per unit of currency", default=Decimal("0.00000001"), within=1)
     permanent_rate: Decimal = said("Permanent impact as a share of the temporary one", default=Decimal("0.1"), within=1)
 
 
@@ -46,7 +46,9 @@ class CascadeQuestion:
     depth_rate: Decimal = said("c: depth is c · ADV / σ · √τ", default=Decimal("0.4"), positive=True)
     floor_rate: Decimal = said("B: share of the shocked price below which no sale pushes it", default=Decimal("0.5"))
     late_rate: Decimal = said("α: share of what is sold that goes at the new price", default=Decimal("0.5"))
-    settled_rate: Decimal = said("A price move that counts as none", default=Decimal("0.0001"))
+    settled_rate: Decimal = said(
+        "A round in which no price moves by so much is the last; 0: none is", default=Decimal(0)
+    )
     max_rounds: int = said("At most so many rounds", default=20, of=range(1, MOST_ROUNDS + 1))
     liquidity: Mapping[str, Decimal] = said("What we have to answer calls on us, by currency", default={})
     capital: Decimal = said("Ours, from which losses are borne when all is cleared", default=Decimal(0))

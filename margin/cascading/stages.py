@@ -4,8 +4,8 @@
     order   the largest margin release per unit of impact first
     test    after every stage all accounts are measured again: who holds again sells no more
 
-Sales over K stages meet the depth of K times the days, which is √K times that of one (`markets.Depths.over`). Nothing
-else is supposed to move prices meanwhile.
+Sales spread evenly over K stages meet the depth of K times the days, √K times that of one; a schedule that sells the
+shares f of the whole is spread as widely as 1 / Σf² even stages. Nothing else is supposed to move prices meanwhile.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from margin.cascading import rounds, selling
+from margin.cascading import rounds
 from margin.cascading.markets import Depths
 from margin.cascading.question import CascadeQuestion
 from margin.cascading.rounds import Around, Cascade, State
 from margin.cascading.selling import IMPACT, Line
+from margin.engine.columns import Array
 from margin.engine.contagion import schedules
 from margin.engine.exact import ZERO, exactly
 
@@ -40,10 +41,10 @@ def plan(around: Around, start: State, depths: Depths, at_once: Cascade, total: 
 
     Never more is sold, and never more accounts stay called, than at once: where no order keeps that, at once it is.
     """
-    slow = depths.over(around.asked.slices.count)
-    ranker = Pace(around.asked, slow).ranked
+    pace = paced(around.asked, depths)
+    slow = depths.over(1 / (pace.shares**2).sum(axis=1))
     tried = [
-        Staged(how, rounds.play(around, start, slow, how=how, ranked=ranker, stages=around.asked.slices.count))
+        Staged(how, rounds.play(around, start, slow, how=how, ranked=pace.ranked, stages=around.asked.slices.count))
         for how in dict.fromkeys((IMPACT, around.asked.sales))
     ]
     tried = [each for each in tried if total(each.cascade) <= total(at_once)]
@@ -54,45 +55,43 @@ def plan(around: Around, start: State, depths: Depths, at_once: Cascade, total: 
 
 @dataclass(frozen=True)
 class Pace:
-    """How much of each instrument a stage sells."""
+    """How much of each instrument a stage sells: shares of the whole, float64 [instruments, stages]."""
 
-    asked: CascadeQuestion
-    depths: Depths
+    shares: Array
 
     def ranked(self, state: State, lines: Sequence[Line], stage: int) -> list[Line]:
         """The lines of this stage, highest score first, the last one of each instrument cut to whole lots."""
-        left = self.asked.slices.count - stage
-        if left <= 1:
+        if stage + 1 >= self.shares.shape[1]:
             return list(lines)
-        units = selling.unit_values(state.case.instruments)
         lots = state.case.instruments.lot
         chosen: list[Line] = []
         for row, is_sale in dict.fromkeys((line.instrument, line.quantity < 0) for line in lines):
             same = [line for line in lines if (line.instrument, line.quantity < 0) == (row, is_sale)]
             with exactly():
                 wanted = sum((abs(line.quantity) for line in same), ZERO)
-            share = self._share(row, float(wanted), float(units[row]), left)
+            left = float(self.shares[row, stage:].sum())
+            share = float(self.shares[row, stage]) / left if left > 0 else 1.0
             chosen += _first(sorted(same, key=lambda line: -line.score), Fraction(wanted) * Fraction(share), lots[row])
         return chosen
 
-    def _share(self, row: int, quantity: float, unit: float, left: int) -> float:
-        """What part to trade in the first of so many stages: the optimal one, equal ones where depth is not known."""
-        delta, sigma = self.depths.delta[row], self.depths.volatility[row]
-        if not (np.isfinite(delta) and np.isfinite(sigma) and quantity > 0 and unit > 0):
-            return 1 / left
-        temporary = unit**2 / float(delta)  # one unit a stage moves the value of a unit by so much
-        found = schedules.optimal(
-            quantity,
-            days=left,
-            periods=left,
-            aversion=float(self.asked.slices.aversion),
-            market=schedules.Market(
-                volatility=float(sigma) * unit * float(self.asked.days) ** 0.5,
-                permanent=float(self.asked.slices.permanent_rate) * temporary,
-                temporary=temporary,
-            ),
+
+def paced(asked: CascadeQuestion, depths: Depths) -> Pace:
+    """The optimal shares of each instrument, which do not depend on how much is sold; even ones without a depth.
+
+    In units of value: selling it all within a stage costs δ of one stage, the permanent impact is a share of that.
+    """
+    count, days = asked.slices.count, float(asked.days)
+    shares = np.full((len(depths.delta), count), 1 / count)
+    for row in np.flatnonzero(np.isfinite(depths.delta)).tolist():
+        temporary = 1 / float(depths.delta[row])
+        market = schedules.Market(
+            volatility=float(depths.volatility[row]) * days**0.5,
+            permanent=float(asked.slices.permanent_rate) * temporary,
+            temporary=temporary,
         )
-        return float(found.sales[0]) / quantity
+        aversion = float(asked.slices.aversion)
+        shares[row] = schedules.optimal(1.0, days=count, periods=count, aversion=aversion, market=market).sales
+    return Pace(shares)
 
 
 def _first(lines: Sequence[Line], budget: Fraction, lot: Decimal) -> list[Line]:

@@ -232,7 +232,7 @@ debt = st.integers(3000, 7500)
 holder = st.tuples(debt, st.integers(0, 100), st.integers(0, 100))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(holder, min_size=1, max_size=4), st.integers(-40, 0), st.integers(10, 10_000), st.booleans())
 def test_the_schedule_never_sells_more_than_all_at_once(holders, shock, volume, pro_rata):
     accounts = [
