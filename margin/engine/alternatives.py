@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
+
 from margin.engine import build
 from margin.engine.columns import Book, Instruments
 from margin.engine.exact import ZERO, exactly, round_quotient_up
@@ -17,7 +19,7 @@ def books(columns: Instruments, whole: Book, account_row: int, changes: Sequence
 
     A change maps a row of Instruments to what is added to its quantity. Cost follows the quantity in proportion
     when a holding shrinks (rounded up, so that no relief is gained), and is unknown when it grows or turns. Of a box
-    the side that a trade closes is traded first.
+    the side that a trade closes is traded first. Transfers under way and disputes stay as they are.
     """
     held = _sides_of(whole, account_row)
     rows = []
@@ -34,7 +36,13 @@ def books(columns: Instruments, whole: Book, account_row: int, changes: Sequence
     built = build.book(columns, copies, rows)
     reasons = [reason for row, reason in whole.refused if row == account_row]
     everywhere = tuple((copy, reason) for reason in reasons for copy in range(len(changes)))
-    return replace(built, refused=built.refused + everywhere)
+    same = np.full(len(changes), account_row)
+    return replace(
+        built,
+        refused=built.refused + everywhere,
+        in_transit=None if whole.in_transit is None else whole.in_transit[same],
+        disputed=None if whole.disputed is None else whole.disputed[same],
+    )
 
 
 def positions_of(whole: Book, account_row: int) -> dict[int, tuple[Decimal, Decimal | None]]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from margin.engine import sizing
 from margin.engine.assess import assess, explain
 from margin.engine.build import InstrumentRow
 from margin.engine.charges import list_charges
@@ -285,6 +286,13 @@ def test_transfers_under_way_count_and_what_is_disputed_is_not_called():
         "csa.in_transit": -300,
         "csa.disputed": -150,
     }
+
+
+def test_what_cures_a_call_counts_transfers_under_way_too():
+    """1,000 lost, 200 posted, 300 on their way: 500 in cash, whole."""
+    book, *rest = account(200, (swap("-1000"), 1), regimes=(rule(minimum_transfer="100"),)).arguments
+    stated = replace(book, in_transit=np.array([D(300)], object))
+    assert sizing.cures(stated, *rest, regime="csa").cash == 500
 
 
 def test_a_contract_without_class_or_maturity_has_no_initial_margin_and_says_so():
