@@ -11,7 +11,7 @@ from tests.golden import rows
 
 COIN = stock("1", code="COIN", kind="crypto")
 # Operations of other lenders' models (health factors with borrow weights, close factors, seized tokens) are not a
-# broker's ladder; they come with the health methodology.
+# broker's ladder; their formulas are tried in `ops_loans`.
 OTHER_MODELS = {"health_factor", "close_factor", "seize"}
 
 
