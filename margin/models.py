@@ -124,6 +124,7 @@ class Shard(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0, help_text="Fencing: only the latest attempt may finish it")
     visible = models.TextField(blank=True, help_text="pg_current_snapshot() of the positions read, for exact replay")
+    said = models.BinaryField(default=b"", blank=True, help_text="What models answered, packed, for exact replay")
     done_at = models.DateTimeField(null=True, blank=True)
     counts = models.JSONField(default=dict, blank=True)
     last_error = models.TextField(blank=True)

@@ -142,7 +142,8 @@ def parse(document: Any, *, code: str = "policy", version_id: int = 0) -> Readin
 
 def parameters_of(readings: Iterable[Reading]) -> set[str]:
     """The published parameters that the terms of these policies name."""
-    stated = (each.terms for one in readings for regime in one.terms.regimes for each in (regime, *regime.parts))
+    regimes = [regime for one in readings for regime in one.terms.regimes]
+    stated = [regime.terms for regime in regimes] + [part.terms for regime in regimes for part in regime.parts]
     return {name for terms in stated for name in _named(terms)}
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from margin import assessments, prices, snapshot, sweep
 from margin.decisions import Found
-from margin.engine import assess
+from margin.engine import assess, memory
 from margin.models import Assessment, Shard, Sweep
 
 EVER = datetime.max.replace(tzinfo=UTC)
@@ -23,6 +23,21 @@ class Difference:
         return f"account {self.account_id}: {self.what}"
 
 
+@dataclass
+class Models:
+    """What models said then, computed once more: how many answers, and how many numbers no longer hold (settled by
+    `margin.engine.memory.TOLERANCE`, because processors differ in the last digits)."""
+
+    recalled: int = 0
+    unknown: int = 0
+    beyond: int = 0
+    worst: float = 0.0
+
+    def add(self, notes: memory.Notes) -> None:
+        self.recalled, self.unknown = self.recalled + notes.recalled, self.unknown + notes.unknown
+        self.beyond, self.worst = self.beyond + notes.beyond, max(self.worst, notes.worst)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a replay compared, and what differed."""
@@ -30,24 +45,28 @@ class Result:
     evaluated: int
     compared: int
     differences: list[Difference]
+    models: Models
 
 
 def run(past: Sweep) -> Result:
     """Recompute a finished sweep from its prices, its policies and the positions its transactions could see.
 
     Every stored assessment is compared by the digest over its inputs and results, and every account the replay finds
-    short must have been stored.
+    short must have been stored. Models are heard as they were then, and computed again beside it.
     """
     evaluated = compared = 0
     differences: list[Difference] = []
+    models = Models()
     for shard in past.shards.exclude(visible=""):
-        found, snap = _again(shard, past)
+        with memory.recalling(memory.Notes.unpack(bytes(shard.said))) as notes:
+            found, snap = _again(shard, past)
+        models.add(notes)
         stored = {row.account_id: row for row in past.assessments.filter(account__in=snap.book.accounts.tolist())}
         again = assessments.that_matter(found, stored)
         evaluated += len(snap.book)
         compared += len(stored)
         differences += _compare(stored, again, snap)
-    return Result(evaluated, compared, differences)
+    return Result(evaluated, compared, differences, models)
 
 
 def _again(shard: Shard, past: Sweep) -> tuple[assess.Assessments, snapshot.Snapshot]:

@@ -7,13 +7,14 @@ the door issues once.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import F, QuerySet
 
 from margin import assessments, calls, decisions, liquidation, prices, snapshot, watch
 from margin.actors import Actor, system
-from margin.engine import assess
+from margin.engine import assess, memory
 from margin.models import MarginCall, PolicyVersion, Shard, Sweep
 
 LARGEST = 50_000  # accounts; the loading of instruments is paid once per shard
@@ -45,14 +46,14 @@ def work(shard: Shard, *, now: datetime, in_force: Mapping[str, PolicyVersion]) 
     if not _take(shard, now):
         return False
     try:
-        counts, visible = _carry_out(shard, in_force)
+        counts, seen = _carry_out(shard, in_force)
     except LostLease:
         return False
     except Exception as error:
         _own(shard).update(last_error=repr(error)[:2000], lease_until=None)
         raise
-    done = {"done_at": now, "counts": counts, "visible": visible, "last_error": "", "lease_until": None}
-    return bool(_own(shard).update(**done))
+    done = {"done_at": now, "counts": counts, "last_error": "", "lease_until": None}
+    return bool(_own(shard).update(**done, **seen))
 
 
 def _take(shard: Shard, now: datetime) -> bool:
@@ -76,12 +77,13 @@ def _own(shard: Shard) -> QuerySet[Shard]:
     return Shard.objects.filter(pk=shard.pk, attempts=shard.attempts, done_at=None)
 
 
-def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dict[str, int], str]:
-    """Assess the shard's accounts and carry out what follows; counts by name, and what was visible."""
+def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dict[str, int], dict[str, Any]]:
+    """Assess the shard's accounts and carry out what follows; counts by name, and what a replay must see again."""
     sweep = shard.sweep
     chosen = snapshot.Accounts(shard.first_account, shard.last_account, shard.account_ids)
     snap = snapshot.take(prices=prices.of(sweep), in_force=in_force, accounts=chosen)
-    found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
+    with memory.noting() as notes:
+        found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
     # An attention sweep keeps all it looked at; any other, the accounts that matter.
     matter = assessments.that_matter(found, shard.account_ids or decisions.accounts_in_play())
     decided, facts = decisions.about(snap, matter)
@@ -92,7 +94,7 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     _report_undated(chosen_moves.undated, sweep)
     unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
     counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)
-    return dict(counts), snap.visible
+    return dict(counts), {"visible": snap.visible, "said": notes.pack()}
 
 
 def _actor(sweep: Sweep) -> Actor:

@@ -3,11 +3,11 @@
 Each may run twice, late, or be killed half-way, with the same end: the slot, the lease and the door decide.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import closing, shards, sweep, watch
+from margin import adaptive, closing, shards, sweep, watch
 from margin.models import Shard, Sweep
 from market import clock
 
@@ -60,6 +60,13 @@ def close_sma() -> None:
     closed = closing.sweep_of(day)
     if closed is not None:  # else its shards are at work: the next run closes
         closing.close(closed, day=day)
+
+
+@shared_task(name="margin.adapt_rates")
+def adapt_rates() -> None:
+    """Publish the rates that follow volatility, from the closes of yesterday and before."""
+    at = clock.now()
+    adaptive.publish(on=at.date() - timedelta(days=1), at=at)
 
 
 def slot(at: datetime, kind: str) -> datetime:

@@ -23,6 +23,21 @@ COLUMNS: dict[str, Column] = {
 }
 
 
+# Splits that took effect after a close, on a day up to the last, divide it.
+HISTORY = """
+SELECT c.instrument_id, c.price / coalesce((
+    SELECT exp(sum(ln(a.new_per_old))) FROM market_corporateaction a
+    WHERE a.instrument_id = c.instrument_id AND a.kind = 'split' AND a.approved_by_id IS NOT NULL
+      AND a.effective_at::date > c.on AND a.effective_at::date <= %(until)s
+), 1)
+FROM (
+    SELECT DISTINCT ON (instrument_id, "on") instrument_id, "on", price FROM market_close
+    WHERE instrument_id = ANY (%(ids)s) AND "on" <= %(until)s AND "on" > %(since)s
+    ORDER BY instrument_id, "on", id DESC
+) c ORDER BY c.instrument_id, c.on
+"""
+
+
 class Incoming(NamedTuple):
     instrument: str
     on: date
@@ -87,6 +102,18 @@ def latest(instruments: Iterable[Instrument], *, days: Iterable[date]) -> dict[t
     found = Close.objects.filter(instrument__in=list(instruments), on__in=list(days)).select_related("instrument")
     newest = found.order_by("instrument_id", "on", "-id").distinct("instrument_id", "on")
     return {(close.instrument.code, close.on): close.price for close in newest}
+
+
+def history(instruments: Iterable[Instrument], *, until: date, days: int) -> dict[int, list[float]]:
+    """Closes of these instruments by id, oldest first, of so many calendar days up to `until`, in the units of that
+    day: a close from before a split is divided by it. For models, so as floats."""
+    ids = [instrument.pk for instrument in instruments]
+    found: dict[int, list[float]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORY, {"ids": ids, "until": until, "since": until - timedelta(days=days)})
+        for instrument, price in cursor.fetchall():
+            found.setdefault(instrument, []).append(float(price))
+    return found
 
 
 def load(file: File, *, at: datetime, control: Control | None = None) -> Recorded:

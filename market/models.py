@@ -421,6 +421,7 @@ class ParameterSet(models.Model):
         CONFIDENCE = "confidence", "confidence of price feeds"
         SCHEDULE = "schedule", "schedule of initial margin"
         SIMM = "simm", "sensitivity weights"
+        VOLATILITY = "volatility", "rates that follow volatility"
 
     name = models.SlugField(max_length=48, help_text="What the terms of a policy call it")
     kind = models.CharField(max_length=10, choices=Kind)

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from margin import assessments, replay, sweep, whatif
-from margin.models import Assessment, Charge, MarginCall, Measure
+from margin.engine import memory
+from margin.models import Assessment, Charge, MarginCall, Measure, Shard
 from market.models import Rate
 from tests.margin import options, rows, world
 from tests.margin.options import CONCENTRATION, NET_LIQUIDATING, D, account, option, strategies
@@ -114,6 +115,25 @@ def test_the_day_on_which_a_long_option_loses_its_loan_value_is_announced(xyz):
     assert f"2026-04-15: 250 USD more needed: {said}" in printed.getvalue()
 
 
+def test_a_replay_hears_what_models_said_then_and_says_what_no_longer_holds(xyz, money):
+    rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
+    account("us_portfolio", "-97000", XYZ=2000, XYZ_P45=20)
+    done = swept()
+    shard = done.shards.get()
+    notes = memory.Notes.unpack(bytes(shard.said))
+    key = max(notes.answers, key=lambda digest: notes.answers[digest].size)
+    notes.answers[key] *= 1 + 1e-12  # another processor
+    Shard.objects.filter(pk=shard.pk).update(said=notes.pack())
+    same = replay.run(done)
+    assert (same.differences, same.models.beyond) == ([], 0)
+    assert 0 < same.models.worst < 1e-9
+    notes.answers[key] *= 1.01  # another model
+    Shard.objects.filter(pk=shard.pk).update(said=notes.pack())
+    assert replay.run(done).models.beyond > 0
+    with pytest.raises(CommandError, match=r"model values of then do not hold now|differences"):
+        call_command("replay", done.pk, stdout=StringIO(), stderr=StringIO())
+
+
 def test_sweep_explain_replay_and_what_if_agree_to_the_cent(xyz, money):
     strategies(CONCENTRATION)
     rows.policy("us_portfolio", world.securities(NET_LIQUIDATING))
@@ -128,6 +148,8 @@ def test_sweep_explain_replay_and_what_if_agree_to_the_cent(xyz, money):
     done = swept()
     result = replay.run(done)
     assert (result.evaluated, result.differences) == (len(made), [])
+    assert (result.models.unknown, result.models.beyond) == (0, 0)
+    assert result.models.recalled > 0
     compared = 0
     for one in made:
         tree = assessments.explain(one, at=MONDAY)

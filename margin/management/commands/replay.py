@@ -28,6 +28,13 @@ class Command(BaseCommand):
             self.stderr.write(str(difference))
         if result.differences:
             raise CommandError(f"{past}: {len(result.differences)} differences")
+        models = result.models
+        if models.beyond:
+            raise CommandError(
+                f"{past}: {models.beyond} model values of then do not hold now; the worst is off by {models.worst:.1e}"
+            )
+        if models.recalled:
+            self.stdout.write(f"{models.recalled:,} answers of models recalled, the same now within {models.worst:.1e}")
         self.stdout.write(
             f"{past}: {result.evaluated:,} accounts evaluated again, {result.compared:,} assessments equal to the cent"
         )
