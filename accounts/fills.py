@@ -1,7 +1,8 @@
 """Executed trades: each moves its instrument and its cash once, however often and in whatever order it is reported.
 
-A future or a perpetual moves no notional: its fill costs the fee alone, and variation margin comes later as cash
-movements. A fill reported after a corporate action that its trade preceded is adjusted at once (`adjustments.follow`).
+A future or a perpetual moves no notional: its fill costs the fee, and where it closes what was held it pays the profit
+since it was opened or last settled; the rest comes later as variation margin (`settlement`). A fill reported after a
+corporate action that its trade preceded is adjusted at once (`adjustments.follow`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ def apply_fills(fills: Sequence[Fill], *, at: datetime) -> list[Fill]:
         fresh = _insert(fills)
         stored = _stored(fills, SAME)
         new = [fill for fill in stored if fill.pk in fresh]
-        holdings.write([change for fill in new for change in _changes(fill, terms, at)], cause=Cause.FILL)
+        holdings.write(_all_changes(new, terms, at), cause=Cause.FILL)
         adjustments.follow({(fill.instrument_id, fill.account_id, fill.traded_at) for fill in new}, at=at)
     return stored
 
@@ -115,7 +116,7 @@ def bust(fill: Fill, *, source: str, external_reference: str, at: datetime) -> F
         fresh = _insert([back])
         (stored,) = _stored([back], SAME_BUST)
         if stored.pk in fresh:
-            holdings.write(_changes(stored, terms, at), cause=Cause.FILL)
+            holdings.write(_changes(stored, terms, at, paid=_paid_back(fill, terms)), cause=Cause.FILL)
             adjustments.follow({(fill.instrument_id, fill.account_id, fill.traded_at)}, at=at)
     return stored
 
@@ -126,20 +127,35 @@ def reference(fill: Fill) -> str:
 
 
 def notional(quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
-    """What a quantity costs at a price, in the instrument's currency, exact: zero for what pays variation margin."""
+    """What a quantity costs at a price, in the instrument's currency, exact.
+
+    An inverse future or perpetual is quoted in money and paid in the coin: a unit is a debt of multiplier ÷ price
+    coins, here half-even to 8 places over the whole quantity, so that value less cost is the profit in coins. Refused
+    where that price is zero.
+
+    >>> swap = Instrument(kind="perpetual", inverse=True, multiplier=Decimal(100), price_divisor=1)
+    >>> notional(Decimal(50), Decimal(40000), swap)
+    Decimal('-0.12500000')
+    """
     with localcontext(holdings.ARITHMETIC):
-        return quantity * price * instrument.multiplier / instrument.price_divisor
+        if not (instrument.inverse and instrument.kind in MARGINED):
+            return quantity * price * instrument.multiplier / instrument.price_divisor
+        if not price:
+            raise strict.refuse("price", f"is zero, and {instrument.code} is paid in coins at that price")
+        coins = -quantity * instrument.multiplier * instrument.price_divisor / price
+        return coins.quantize(holdings.CENTIMILLIONTH)
 
 
 def cash_effect(fill: Fill, instrument: Instrument, currency: Instrument) -> Decimal:
-    """What a fill moves in cash, negative when paid: rounded half-even to the smallest unit, then the exact fee.
+    """What a fill moves in cash, negative when paid: rounded half-even to the smallest unit, then the exact fee. What a
+    future or perpetual realises comes on top.
 
     >>> gold = Instrument(kind="equity", multiplier=Decimal(1), price_divisor=1)
     >>> trade = Fill(quantity=Decimal(3), price=Decimal("10.005"), fee=Decimal("1.50"))
     >>> cash_effect(trade, gold, Instrument(kind="cash", minor_exponent=2))
     Decimal('-31.52')
     """
-    fee = -fill.fee if fill.reverses_id is None else fill.fee
+    fee = -fill.fee
     if instrument.kind in MARGINED:
         return fee
     with localcontext(holdings.ARITHMETIC):
@@ -147,25 +163,60 @@ def cash_effect(fill: Fill, instrument: Instrument, currency: Instrument) -> Dec
         return -paid.quantize(cash.minor(currency), rounding=ROUND_HALF_EVEN) + fee
 
 
-def _changes(fill: Fill, terms: Terms, at: datetime) -> list[holdings.Change]:
+def _all_changes(new: Sequence[Fill], terms: Terms, at: datetime) -> list[holdings.Change]:
+    """The changes of new fills in their order; what each realises depends on those before it."""
+    margined = [fill for fill in new if terms.instruments[fill.instrument_id].kind in MARGINED]
+    held = holdings.held({fill.account_id for fill in margined}, {fill.instrument_id for fill in margined})
+    changes = []
+    for fill in new:
+        instrument = terms.instruments[fill.instrument_id]
+        currency = terms.currencies[instrument.currency]
+        paid = cash_effect(fill, instrument, currency)
+        if instrument.kind in MARGINED:
+            place = (fill.account_id, fill.instrument_id)
+            moved = _moved(fill, notional(fill.quantity, fill.price, instrument), at)
+            before = held.get(place, holdings.NOTHING)
+            paid += to_cash(holdings.realised(before, moved), currency)
+            held[place] = (before[0] + fill.quantity, holdings.cost_after(before, moved))
+        changes += _changes(fill, terms, at, paid=paid)
+    return changes
+
+
+def to_cash(profit: Decimal | None, currency: Instrument) -> Decimal:
+    """A profit as it is paid, half-even to the smallest unit; what is unknown is not paid."""
+    if profit is None:
+        return Decimal(0)
+    return profit.quantize(cash.minor(currency), rounding=ROUND_HALF_EVEN, context=holdings.ARITHMETIC)
+
+
+def _changes(fill: Fill, terms: Terms, at: datetime, *, paid: Decimal) -> list[holdings.Change]:
     instrument = terms.instruments[fill.instrument_id]
     currency = terms.currencies[instrument.currency]
+    if fill.reverses_id is None:
+        moved = _moved(fill, notional(fill.quantity, fill.price, instrument), at)
+    else:
+        moved = _moved(fill, _cost_before(fill), at, rule=holdings.CostRule.STATE)
+    money = holdings.Change(fill.account_id, currency.pk, paid, reference(fill), moved.effective_at)
+    return [change for change in (moved, money) if change.change]
+
+
+def _moved(
+    fill: Fill, cost: Decimal | None, at: datetime, *, rule: holdings.CostRule = holdings.CostRule.TRADE
+) -> holdings.Change:
+    """How a fill changes the position in its instrument."""
     effective_at = min(fill.traded_at, at)
-    rule, cost = (
-        holdings.CostRule.TRADE,
-        None if instrument.inverse else notional(fill.quantity, fill.price, instrument),
+    return holdings.Change(
+        fill.account_id, fill.instrument_id, fill.quantity, reference(fill), effective_at, cost=cost, rule=rule
     )
-    if fill.reverses_id is not None:
-        rule, cost = holdings.CostRule.STATE, _cost_before(fill)
-    moved = [
-        (fill.instrument_id, fill.quantity, cost, rule),
-        (currency.pk, cash_effect(fill, instrument, currency), None, holdings.CostRule.TRADE),
-    ]
-    return [
-        holdings.Change(fill.account_id, held, change, reference(fill), effective_at, cost=cost, rule=rule)
-        for held, change, cost, rule in moved
-        if change
-    ]
+
+
+def _paid_back(fill: Fill, terms: Terms) -> Decimal:
+    """The cash that a bust returns: the opposite of what its fill moved, fee and realised profit included."""
+    currency = terms.currencies[terms.instruments[fill.instrument_id].currency]
+    moved = PositionFact.objects.filter(
+        account_id=fill.account_id, instrument=currency, reference=reference(fill), cause=Cause.FILL
+    )
+    return -sum((fact.change for fact in moved), Decimal(0))
 
 
 def _cost_before(bust: Fill) -> Decimal | None:

@@ -68,6 +68,19 @@ def cost_after(held: Held, change: Change) -> Decimal | None:
         return rounded(_traded_cost(held, change.change, change.cost))
 
 
+def realised(held: Held, change: Change) -> Decimal | None:
+    """The profit of what a traded change closes: what it was sold for less what it had cost; None where unknown.
+
+    >>> at = datetime(2026, 1, 5)
+    >>> realised((Decimal(2), Decimal(200)), Change(1, 1, Decimal(-3), "", at, Decimal(-330)))
+    Decimal('20.00000000')
+    """
+    after = cost_after(held, change)
+    if after is None or held[1] is None or change.cost is None:
+        return None
+    return ARITHMETIC.subtract(ARITHMETIC.subtract(after, held[1]), change.cost)
+
+
 def _traded_cost(held: Held, change: Decimal, paid: Decimal | None) -> Decimal | None:
     quantity, cost = held
     after = quantity + change

@@ -3,7 +3,7 @@
 import structlog
 from celery import shared_task
 
-from accounts import interest, positions
+from accounts import funding, interest, positions, settlement
 from market import clock
 
 log = structlog.get_logger(__name__)
@@ -17,6 +17,25 @@ def accrue_interest() -> int:
     for currency, on, reason in accrued.refused:
         log.error("interest_not_charged", currency=currency, on=on.isoformat(), reason=reason)
     return accrued.posted
+
+
+@shared_task(soft_time_limit=540, time_limit=600)
+def settle_futures() -> int:
+    """Pay variation margin for every trading day that is over; returns how many positions were settled."""
+    at = clock.now()
+    settled = settlement.settle(on=settlement.latest_day(at), at=at)
+    for future, on, reason in settled.refused:
+        log.error("future_not_settled", instrument=future, on=on.isoformat(), reason=reason)
+    return settled.posted
+
+
+@shared_task(soft_time_limit=540, time_limit=600)
+def pay_funding() -> int:
+    """Post the funding of perpetuals for every instant that has passed; returns how many movements were posted."""
+    paid = funding.pay(at=clock.now())
+    for perpetual, effective_at, reason in paid.refused:
+        log.error("funding_not_paid", instrument=perpetual, effective_at=effective_at.isoformat(), reason=reason)
+    return paid.posted
 
 
 @shared_task(soft_time_limit=540, time_limit=600)

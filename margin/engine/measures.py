@@ -180,7 +180,7 @@ def worth(instruments: Instruments) -> Array:
     """Market value of one unit, in the instrument's currency. Call inside `exact.exactly()`.
 
     An inverse future or perpetual is paid in the coin it is priced in: one unit is a debt of multiplier ÷ price coins,
-    so that its value rises with the price. The quotient is fixed once to 18 digits. An inverse option is quoted in coins.
+    so that its value rises with the price. The quotient is fixed once to 18 digits. Options are priced in coins.
     """
     value: Array = instruments.price * instruments.multiplier
     for i, contract in enumerate(instruments.contract):

@@ -166,9 +166,11 @@ def _book(
     path: str,
 ) -> None:
     """Move the instrument, its cost and its cash as a fill would (`accounts.fills`)."""
-    cost = None if instrument.inverse else fills.notional(quantity, price, instrument)
-    fill = Fill(quantity=quantity, price=price, fee=fee)
-    paid = fills.cash_effect(fill, instrument, currency)
+    cost = fills.notional(quantity, price, instrument)
+    paid = fills.cash_effect(Fill(quantity=quantity, price=price, fee=fee), instrument, currency)
+    if instrument.kind in fills.MARGINED:
+        moved = holdings.Change(0, instrument.pk, quantity, "", _NO_INSTANT, cost=cost)
+        paid += fills.to_cash(holdings.realised(held.get(instrument.pk, holdings.NOTHING), moved), currency)
     moves = ((instrument.pk, quantity, cost), (currency.pk, paid, None))
     for id, change, paid_for in moves:
         there = held.get(id, holdings.NOTHING)

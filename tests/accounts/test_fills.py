@@ -69,11 +69,26 @@ def test_a_future_pays_its_fee_alone_and_keeps_its_cost():
     assert (world.holds(account, usd), world.cost(account, oil)) == (D("-2.50"), D("-75260"))
 
 
-def test_an_inverse_contract_does_not_pretend_to_know_its_cost_in_coins():
+def test_closing_a_future_pays_the_profit_of_what_is_closed():
+    account, usd = world.account(), world.usd()
+    gold = world.instrument("GCZ6", "future", multiplier=D(100), expires_at=AT + DAY)
+    trade(account, gold, "2", "2000", fee=D("2.50"))
+    trade(account, gold, "-1", "2010.10", fee=D("2.50"))  # 100 x 10.10
+    assert (world.holds(account, usd), world.cost(account, gold)) == (D("1005.00"), D(200_000))
+    last = trade(account, gold, "-3", "1990")  # one closed at -1,000.00, two opened short
+    assert (world.holds(account, usd), world.cost(account, gold)) == (D("5.00"), D(-398_000))
+    positions.bust(last, source="exchange", external_reference="bust", at=AT)
+    assert (world.holds(account, usd), world.cost(account, gold)) == (D("1005.00"), D(200_000))
+
+
+def test_an_inverse_contract_costs_coins():
+    """100 contracts of 1 USD: -100 / 65000 BTC when bought at 65,000, -100 / 60000 when sold at 60,000."""
     account, coin = world.account(), world.instrument("BTC-CASH", "cash", currency="BTC", minor_exponent=8)
     perpetual = world.instrument("BTCUSD", "perpetual", currency="BTC", inverse=True)
     trade(account, perpetual, "100", "65000", fee=D("0.00000077"))
-    assert (world.cost(account, perpetual), world.holds(account, coin)) == (None, D("-0.00000077"))
+    assert (world.cost(account, perpetual), world.holds(account, coin)) == (D("-0.00153846"), D("-0.00000077"))
+    trade(account, perpetual, "-100", "60000")  # 0.00153846 - 0.00166667: a fall loses coins
+    assert (world.cost(account, perpetual), world.holds(account, coin)) == (D(0), D("-0.00012898"))
 
 
 def test_a_fill_reported_five_times_moves_once():
