@@ -135,9 +135,9 @@ def test_both_ways_of_summing_give_the_same_exact_figures(monkeypatch, quantitie
         fast.append(tables.common_scale(*arguments))
         return fast[-1]
 
-    monkeypatch.setattr("margin.engine.sums.common_scale", watched)
+    monkeypatch.setattr("margin.engine.lanes.common_scale", watched)
     found = assess(book, columns, Market(world.ON), rules)
-    monkeypatch.setattr("margin.engine.sums.common_scale", lambda *_: None)
+    monkeypatch.setattr("margin.engine.lanes.common_scale", lambda *_: None)
     careful = assess(book, columns, Market(world.ON), rules)
     assert [one is not None for one in fast] == [is_fast]
     rows = np.arange(len(quantities))
