@@ -6,6 +6,7 @@ Whoever a shock puts into deficit is assumed to sell; sales move prices by the d
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -30,10 +31,21 @@ WINDOW = timedelta(days=120)
 FEWEST_RETURNS = 20  # below so many daily returns there is no volatility, and so no depth
 
 
-def answer(document: Any, *, at: datetime, most: int | None = None) -> Tree:
-    """The radar's answer to a JSON question. Raises Wrong naming the path; `most` accounts of a house, where stated."""
+@dataclass(frozen=True)
+class Limits:
+    """How much is answered where an answer must come soon; None: any number."""
+
+    accounts: int | None = None  # of a house
+    called: int | None = None  # at once
+
+
+ANY = Limits()
+
+
+def answer(document: Any, *, at: datetime, limits: Limits = ANY) -> Tree:
+    """The radar's answer to a JSON question. Raises Wrong naming the path."""
     asked = read(document)
-    return of_house(asked, at=at, most=most) if asked.book is None else of_book(asked)
+    return of_house(asked, at=at, limits=limits) if asked.book is None else of_book(asked, limits=limits)
 
 
 def read(document: Any) -> CascadeQuestion:
@@ -44,7 +56,7 @@ def read(document: Any) -> CascadeQuestion:
     return asked
 
 
-def of_book(asked: CascadeQuestion) -> Tree:
+def of_book(asked: CascadeQuestion, *, limits: Limits = ANY) -> Tree:
     """Over the accounts of a self-contained book. Reads no database. Raises Wrong."""
     if asked.book is None or asked.kind:
         raise Wrong("kind", "belongs to stored accounts, and book to none")
@@ -58,10 +70,10 @@ def of_book(asked: CascadeQuestion) -> Tree:
         row: Owner(asked.clients.get(code, code), code in asked.counterparties)
         for row, code in enumerate(case.codes[int(id)] for id in case.book.accounts)
     }
-    return {"on": asked.book.on, **_answer(case, owners, dict(asked.volatilities), asked)}
+    return {"on": asked.book.on, **_answer(case, owners, dict(asked.volatilities), asked, limits)}
 
 
-def of_house(asked: CascadeQuestion, *, at: datetime, most: int | None = None) -> Tree:
+def of_house(asked: CascadeQuestion, *, at: datetime, limits: Limits = ANY) -> Tree:
     """Over every open account of one kind of sweep; volatility is that of the recorded closes. Raises Wrong."""
     if not asked.kind:
         raise Wrong("kind", "missing; name a kind of sweep, or send a book")
@@ -69,6 +81,7 @@ def of_house(asked: CascadeQuestion, *, at: datetime, most: int | None = None) -
         raise Wrong("clients" if asked.clients else "counterparties", "belongs to a self-contained book")
     in_force = sweep.policies_of(asked.kind, at)
     count = Account.objects.filter(agreement__in=in_force).count()
+    most = limits.accounts
     if most is not None and count > most:
         raise Wrong("kind", f"the house has {count:,} such accounts, more than {most:,}: use manage.py cascade")
     with snapshot.one_moment():
@@ -86,18 +99,24 @@ def of_house(asked: CascadeQuestion, *, at: datetime, most: int | None = None) -
         codes={id: stored[id].code for id in ids},
     )
     owners = {row: Owner(stored[id].client.code, stored[id].client.is_counterparty) for row, id in enumerate(ids)}
-    return {"at": at.isoformat(), **_answer(case, owners, {**volatility, **asked.volatilities}, asked)}
+    return {"at": at.isoformat(), **_answer(case, owners, {**volatility, **asked.volatilities}, asked, limits)}
 
 
-def _answer(case: Case, owners: Mapping[int, Owner], volatility: Mapping[str, Decimal], asked: CascadeQuestion) -> Tree:
+def _answer(
+    case: Case,
+    owners: Mapping[int, Owner],
+    volatility: Mapping[str, Decimal],
+    asked: CascadeQuestion,
+    limits: Limits,
+) -> Tree:
     if not len(case.book):
         raise Wrong("", "there is no account")
     options = repricing.options_of(case.instruments, case.market, np.unique(case.book.instrument))
     ours = frozenset(row for row, owner in owners.items() if owner.is_counterparty)
-    around = Around(case, options, asked, ours)
-    before = selling.called(case)[1]
+    around = Around(case, options, asked, ours, limits.called)
+    before = selling.figures_of(case)
     start = rounds.shocked(around)
-    teller = Teller(around, owners, _currency(before, asked), before, selling.called(start.case)[1])
+    teller = Teller(around, owners, _currency(before, asked), before, selling.figures_of(start.case))
     depths = markets.depths(start.case.instruments, volatility, asked)
     found = rounds.play(around, start, depths, how=asked.sales)
     staged = stages.plan(around, start, depths, found, teller.total)

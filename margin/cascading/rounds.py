@@ -9,7 +9,7 @@ import numpy as np
 from margin.cascading import markets, selling
 from margin.cascading.markets import Depths
 from margin.cascading.question import CascadeQuestion
-from margin.cascading.selling import Called, Line, Seller
+from margin.cascading.selling import Called, Line
 from margin.engine.columns import CASH, KINDS, Array, Figures, Instruments
 from margin.engine.exact import ZERO, exactly
 from margin.engine.sizing import NotSizable
@@ -33,6 +33,7 @@ class Around:
     options: Options
     asked: CascadeQuestion
     ours: frozenset[int]  # rows of accounts that are ours at counterparties
+    most_called: int | None = None  # at once, where an answer must come soon
 
     def instruments(self, prices: Array) -> Instruments:
         """The instruments at these prices, options repriced on what moved."""
@@ -117,14 +118,21 @@ def _shock(base: Instruments, row: int, asked: CascadeQuestion) -> Decimal:
 def play(
     around: Around, start: State, depths: Depths, *, how: str, ranked: Ranker | None = None, stages: int = 0
 ) -> Cascade:
-    """Rounds from `start`. `ranked` chooses what of all sales is done now, in stages; rounds after those do all."""
+    """Rounds from `start`. `ranked` chooses what of all sales is done now, in stages; rounds after those do all.
+
+    Raises Wrong where more accounts are called at once than may be.
+    """
     state, steps, seen, ended = start, list[Step](), set[int](), BOUNDED
-    found, equity = selling.called(state.case)
+    found = selling.called(state.case)
     for number in range(around.asked.max_rounds + stages):
         if not found:
             break
+        if around.most_called is not None and len(found) > around.most_called:
+            raise Wrong(
+                "shock", f"calls {len(found):,} accounts, more than {around.most_called}: use manage.py cascade"
+            )
         state, paid = _answered(around, state, found)
-        lines, state = _lines(state, selling.called(state.case)[0] if paid else found, depths, how)
+        lines, state = _lines(state, selling.called(state.case) if paid else found, depths, how)
         lines = ranked(state, lines, number) if ranked else lines
         if not lines and not paid:
             ended = NOTHING_LEFT
@@ -132,12 +140,13 @@ def play(
         step, state = _traded(around, state, depths, lines, Calls(tuple(found), _rows(found) - seen, paid))
         seen |= _rows(found)
         steps.append(step)
-        found, equity = selling.called(state.case)
+        found = selling.called(state.case)
         is_settled = 0 < step.largest_move < float(around.asked.settled_rate)
         if number >= stages and is_settled and found and not _rows(found) - seen:
             ended = SETTLED
             break
-    return Cascade(tuple(steps), ended if found else NO_CALLS, start, state, tuple(found), equity)
+    ended = ended if found else NO_CALLS
+    return Cascade(tuple(steps), ended, start, state, tuple(found), selling.figures_of(state.case))
 
 
 def _rows(found: Iterable[Called]) -> frozenset[int]:
@@ -164,7 +173,7 @@ def _answered(around: Around, state: State, found: Sequence[Called]) -> tuple[St
 
 def _lines(state: State, found: Sequence[Called], depths: Depths, how: str) -> tuple[list[Line], State]:
     """What the called sell; who can sell nothing more is stuck, with the reason."""
-    seller = Seller(state.case, depths, how, selling.unit_values(state.case.instruments))
+    seller = selling.seller(state.case, depths, how)
     lines: list[Line] = []
     stuck = dict(state.stuck)
     for one in found:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
@@ -36,17 +35,22 @@ class Called:
     figures: Figures
 
 
-def called(case: Case) -> tuple[list[Called], dict[int, Figures]]:
-    """(accounts that a sweep would call now, every account's figures in its first regime)."""
+def called(case: Case) -> list[Called]:
+    """Accounts that a sweep would call now, in their order."""
     found = assess.assess(*case.arguments)
-    firsts = np.flatnonzero(found.regime == 0)
-    equity = dict(zip(found.account[firsts].tolist(), found.figures(firsts), strict=True))
     short = np.flatnonzero((found.status == Status.DEFICIT) | (found.status == Status.SEVERE))
     worst: dict[int, Figures] = {}
     for row, figures in zip(found.account[short].tolist(), found.figures(short), strict=True):
         if row not in worst or (figures.amount or ZERO) > (worst[row].amount or ZERO):
             worst[row] = figures
-    return [Called(row, figures) for row, figures in sorted(worst.items())], equity
+    return [Called(row, figures) for row, figures in sorted(worst.items())]
+
+
+def figures_of(case: Case) -> dict[int, Figures]:
+    """Every account's figures in the first regime of its policy, by account row."""
+    found = assess.assess(*case.arguments)
+    firsts = np.flatnonzero(found.regime == 0)
+    return dict(zip(found.account[firsts].tolist(), found.figures(firsts), strict=True))
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,22 @@ class Seller:
     depths: Depths
     how: str  # smallest, pro_rata or IMPACT
     units: Array  # Decimal: value of one unit of each instrument, as `unit_values` says
+    rows: Mapping[int, int]  # instrument id → row of Instruments
 
     def lines(self, one: Called) -> list[Line]:
         """The account's forced sales; empty where no sale helps. Raises sizing.NotSizable."""
         self._refuse_margined(one)
         if self.how == PRO_RATA:
             return self._pro_rata(one)
-        arguments = self._arguments(one)
+        own = alone(self.case, one.account)
+        fee_rate = own.readings[int(own.book.policy[0])].terms.fee_rate
         if self.how == IMPACT:
-            alone = self._least_harm(one, sizing.cures(*self.case.arguments, **arguments).sales)
-            if alone:
-                return [alone]
-        plan = sizing.plan(*self.case.arguments, **arguments)
-        return [Line(one.account, self._rows[trade.instrument_id], trade.quantity) for trade in plan.trades]
+            cures = sizing.cures(*own.arguments, regime=one.figures.regime, fee_rate=fee_rate)
+            best = self._least_harm(one, cures.sales)
+            if best:
+                return [best]
+        plan = sizing.plan(*own.arguments, regime=one.figures.regime, fee_rate=fee_rate)
+        return [Line(one.account, self.rows[trade.instrument_id], trade.quantity) for trade in plan.trades]
 
     def _least_harm(self, one: Called, sales: Iterable[sizing.Amount]) -> Line | None:
         """Margin released per unit of impact: the deficit ÷ what all holders lose by the sale that cures it."""
@@ -77,7 +84,7 @@ class Seller:
         smallest = ZERO
         release = float(one.figures.amount or ZERO)
         for sale in sales:
-            row = self._rows[sale.instrument_id]
+            row = self.rows[sale.instrument_id]
             harm = self.harm(row, float(sale.quantity))
             line = Line(one.account, row, sale.quantity, score=release / harm if harm else np.inf)
             # where two harm equally, or not at all, the smaller turnover
@@ -128,16 +135,40 @@ class Seller:
         share = min(Decimal(1), round_quotient_up(one.figures.amount or ZERO, total, 12))
         return [Line(one.account, row, _part(quantity, share, instruments.lot[row])) for row, quantity in held.items()]
 
-    def _arguments(self, one: Called) -> dict[str, Any]:
-        fee_rate = self.case.readings[int(self.case.book.policy[one.account])].terms.fee_rate
-        return {"regime": one.figures.regime, "fee_rate": fee_rate, "account_row": one.account}
-
     def _policy(self, one: Called) -> Policy:
         return self.case.rules.policies[int(self.case.book.policy[one.account])]
 
-    @property
-    def _rows(self) -> dict[int, int]:
-        return {int(id): row for row, id in enumerate(self.case.instruments.ids)}
+
+def seller(case: Case, depths: Depths, how: str) -> Seller:
+    """Whoever sells in this world."""
+    rows = {int(id): row for row, id in enumerate(case.instruments.ids)}
+    return Seller(case, depths, how, unit_values(case.instruments), rows)
+
+
+def alone(case: Case, account: int) -> Case:
+    """One account with only the instruments that its figures can depend on, so that sizing does not carry the others:
+    what it holds, all cash, and what those are written on, deliver or follow."""
+    instruments, book = case.instruments, build.take(case.book, np.array([account]))
+    rows = {int(id): row for row, id in enumerate(instruments.ids)}
+    needed = set(np.flatnonzero(instruments.kind == CASH).tolist())
+    waiting = set(book.instrument.tolist())
+    while waiting:
+        needed |= waiting
+        waiting = {rows[id] for row in waiting for id in _behind(instruments, row) if id in rows} - needed
+    kept = np.array(sorted(needed), np.int64)
+    return replace(
+        case,
+        book=replace(book, instrument=np.searchsorted(kept, book.instrument).astype(np.int32)),
+        instruments=instruments.take(kept),
+    )
+
+
+def _behind(instruments: Instruments, row: int) -> Iterable[int]:
+    """Ids of the instruments that this one is written on, delivers or follows."""
+    yield int(instruments.index[row])
+    contract = instruments.contract[row]
+    if contract is not None:
+        yield from (contract.underlying, contract.index, *(id for id, _, _ in contract.deliverable))
 
 
 def _part(quantity: Decimal, share: Decimal, lot: Decimal) -> Decimal:

@@ -20,6 +20,7 @@ from margin.hypothetical.document import BookDocument, Hypotheses, StressGrid
 from margin.models import Assessment
 
 LARGEST_HOUSE = 20_000  # accounts; a web worker has a minute
+MOST_CASCADING = cascade.Limits(accounts=LARGEST_HOUSE, called=100)
 
 
 def told(answer: Callable[[], dict[str, Any]]) -> Response:
@@ -94,7 +95,7 @@ class Cascade(ComputesAccounts):
     @documented(CascadeQuestion, cascades.ANSWER, cascades.QUESTION)
     def post(self, request: Request) -> Response:
         """Calls, forced sales, prices and the next calls after a shock; a large house takes manage.py cascade."""
-        return told(lambda: cascade.answer(request.data, at=timezone.now(), most=LARGEST_HOUSE))
+        return told(lambda: cascade.answer(request.data, at=timezone.now(), limits=MOST_CASCADING))
 
 
 def grid(request: Request) -> StressGrid:

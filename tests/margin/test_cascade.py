@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from accounts.models import Client
 from margin import cascade
-from margin.hypothetical import forms
+from margin.cascading import selling
+from margin.engine import sizing
+from margin.hypothetical import books, forms
+from margin.hypothetical.document import BookDocument
 from margin.models import Event
 from tests.margin import rows, world
 from tests.margin.world import MONDAY, quote
@@ -303,7 +306,9 @@ def test_a_client_marked_as_counterparty_is_ours(house):
 
 def test_a_house_too_large_for_an_answer_is_refused(house):
     with pytest.raises(forms.Wrong, match=r"use manage.py cascade"):
-        cascade.answer(STORED, at=MONDAY, most=2)
+        cascade.answer(STORED, at=MONDAY, limits=cascade.Limits(accounts=2))
+    with pytest.raises(forms.Wrong, match="calls 1 accounts, more than 0"):
+        cascade.answer(STORED, at=MONDAY, limits=cascade.Limits(called=0))
 
 
 def test_the_command_tells_the_rounds_and_draws_them(house, monkeypatch, tmp_path):
@@ -321,3 +326,17 @@ def test_the_command_tells_the_rounds_and_draws_them(house, monkeypatch, tmp_pat
         call_command("cascade")
     with pytest.raises(CommandError, match="nothing was sold"):
         call_command("cascade", "--house", "securities", "--chart", str(chart))
+
+
+def test_an_account_sized_alone_is_sized_as_among_all_instruments():
+    accounts = [account("A", -13_000, ONE=100, FUND=100), account("B", 0, TWO=5)]
+    instruments = [
+        *(share(code, 100) for code in ("ONE", "TWO", "SIX")),
+        {"code": "NDX", "kind": "index", "currency": "USD", "price": "9000"},
+        {**share("FUND", 40), "kind": "etf", "index": "NDX"},
+    ]
+    case = books.case(forms.read(BookDocument, question(accounts, instruments)["book"]))
+    own = selling.alone(case, 0)
+    assert sorted(own.instruments.codes.tolist()) == ["FUND", "NDX", "ONE", "USD"]
+    assert sizing.plan(*own.arguments, regime="house") == sizing.plan(*case.arguments, regime="house")
+    assert sizing.plan(*own.arguments, regime="house").trades
