@@ -52,10 +52,11 @@ class Clients(viewsets.ReadOnlyModelViewSet[models.Client]):
 
 class AccountRows(wire.Rows):
     client = wire.code("client.code")
+    margined_with = wire.code("margined_with.code", allow_null=True)
 
     class Meta:
         model = models.Account
-        fields = ("code", "client", "name", "base_currency", "agreement", "opened_on", "closed_on")
+        fields = (*("code", "client", "name", "base_currency", "agreement", "margined_with", "opened_on", "closed_on"),)
 
 
 class AccountFilters(filters.FilterSet):
@@ -68,7 +69,7 @@ class AccountFilters(filters.FilterSet):
 class Accounts(viewsets.ReadOnlyModelViewSet[models.Account]):
     """Where positions are held and margin is measured."""
 
-    queryset = models.Account.objects.select_related("client")
+    queryset = models.Account.objects.select_related("client", "margined_with")
     serializer_class = AccountRows
     filterset_class = AccountFilters
     lookup_field = "code"

@@ -63,12 +63,23 @@ class Account(models.Model):
     agreement = models.CharField(
         max_length=48, db_index=True, help_text="Code of the agreement; the margin policy of the same code governs"
     )
+    margined_with = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="members",
+        help_text="The lead account with which this one is measured as one; calls are issued on the lead",
+    )
     opened_on = models.DateField()
     closed_on = models.DateField(null=True, blank=True)
 
     class Meta:
         ordering = ("code",)
         constraints = (
+            models.CheckConstraint(
+                condition=Q(margined_with=None) | ~Q(margined_with=F("id")), name="account_is_not_margined_with_itself"
+            ),
             models.CheckConstraint(
                 condition=Q(closed_on=None) | Q(closed_on__gte=F("opened_on")), name="account_closes_after_it_opens"
             ),

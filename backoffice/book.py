@@ -43,7 +43,20 @@ class AccountAdmin(ReadOnlyAdmin):
 
     def tables(self, request: HttpRequest, obj: Account) -> list[Table]:
         stands = [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj)]
-        return [*stands, *memorandum(request, obj), *movements(obj)]
+        return [*together(request, obj), *stands, *memorandum(request, obj), *movements(obj)]
+
+
+def together(request: HttpRequest, account: Account) -> list[Table]:
+    """With which accounts it is margined as one; nothing where it stands by itself."""
+    if account.margined_with is not None:
+        note = format_html("Measured with {}: its figures and calls are there", link(request, account.margined_with))
+        return [Table("Margined together", ("account",), [], empty="It is not assessed by itself.", note=note)]
+    members = account.members.select_related("client")
+    if not members:
+        return []
+    rows = [(link(request, member, member.code), member.client.name, member.base_currency) for member in members]
+    note = "What these accounts hold is measured as one with this account; calls are issued here"
+    return [Table("Margined together", ("account", "client", "base currency"), rows, empty="", note=note)]
 
 
 def latest_assessment(request: HttpRequest, account: Account) -> list[Table]:

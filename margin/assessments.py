@@ -153,8 +153,7 @@ def explain(account: Account, *, at: datetime, known_at: datetime | None = None)
     Raises policies.NoPolicy if no policy governs the account at that instant.
     """
     in_force = policies.in_force(at)
-    if account.agreement not in in_force:
-        raise policies.NoPolicy(f"no approved policy {account.agreement!r} is in force for account {account} at {at}")
+    policies.check_governs(account, in_force, at=at)
     past = snapshot.Past(at, known_at) if known_at else None
     snap = snapshot.take(
         prices=prices.gather(at=at, known_at=known_at),

@@ -297,7 +297,13 @@ def _call_of(move: Move, known: dict[Any, MarginCall], revisions: dict[int, int]
 
 def _revisions(moves: list[Move]) -> dict[int, int]:
     wanted = {move.account_id for move in moves if move.revision is not None}
-    return dict(Revision.objects.filter(pk__in=wanted).values_list("pk", "number")) if wanted else {}
+    if not wanted:
+        return {}
+    found = dict(Revision.objects.filter(pk__in=wanted).values_list("pk", "number"))
+    members = Revision.objects.filter(account__margined_with__in=wanted)
+    for lead, number in members.values_list("account__margined_with", "number"):  # what they hold counts as the lead's
+        found[lead] = found.get(lead, 0) + number
+    return found
 
 
 def _current_calls(moves: list[Move]) -> dict[Any, MarginCall]:

@@ -30,7 +30,8 @@ FROM margin_margincall c WHERE c.id = ANY (%s)
 CAME_IN = """
 SELECT c.id, m.id, m.amount, i.currency
 FROM margin_margincall c
-JOIN accounts_cashmovement m ON m.account_id = c.account_id AND m.effective_at >= c.issued_at
+JOIN accounts_account a ON a.id = c.account_id OR a.margined_with_id = c.account_id
+JOIN accounts_cashmovement m ON m.account_id = a.id AND m.effective_at >= c.issued_at
 JOIN market_instrument i ON i.id = m.currency_id
 WHERE m.kind = ANY (%s) AND m.amount > 0 AND m.reverses_id IS NULL AND c.id = ANY (%s)
   AND NOT EXISTS (SELECT FROM accounts_cashmovement r WHERE r.reverses_id = m.id)

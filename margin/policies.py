@@ -15,6 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from accounts.models import Account
 from margin import due, workflow
 from margin.actors import Actor
 from margin.calls import Refused
@@ -264,6 +265,14 @@ def _risk(actor: Actor) -> int:
     if actor.role != "Risk" or actor.user_id is None:
         raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not change policies; it takes Risk")
     return actor.user_id
+
+
+def check_governs(account: Account, stated: Mapping[str, PolicyVersion], *, at: datetime) -> None:
+    """Raise NoPolicy where an account is not measured by itself: its agreement has no policy, or it has a lead."""
+    if account.margined_with is not None:
+        raise NoPolicy(f"account {account} is margined with {account.margined_with}; ask about that one")
+    if account.agreement not in stated:
+        raise NoPolicy(f"no approved policy {account.agreement!r} is in force for account {account} at {at}")
 
 
 def in_force(at: datetime) -> dict[str, PolicyVersion]:

@@ -128,34 +128,71 @@ def _visible() -> str:
         return str(cursor.fetchone()[0])
 
 
+LEADS = """
+SELECT a.id, a.base_currency, a.agreement, coalesce(r.number, 0) + coalesce(m.number, 0)
+FROM accounts_account a LEFT JOIN accounts_revision r ON r.account_id = a.id LEFT JOIN (
+    SELECT member.margined_with_id AS lead, sum(held.number)::bigint AS number
+    FROM accounts_account member JOIN accounts_revision held ON held.account_id = member.id
+    WHERE member.margined_with_id IS NOT NULL GROUP BY member.margined_with_id
+) m ON m.lead = a.id
+WHERE {condition} AND a.agreement = ANY (%s) AND (a.closed_on IS NULL OR a.closed_on > %s)
+  AND a.margined_with_id IS NULL
+"""
+
+
 def _accounts(chosen: Accounts, places: Mapping[str, int], at: datetime) -> list[build.AccountRow]:
+    """The accounts to measure: members are measured with their lead, whose revision counts theirs as well."""
     condition, parameters = chosen.condition("a.id")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT a.id, a.base_currency, a.agreement, coalesce(r.number, 0)"  # noqa: S608 - text of ours
-            " FROM accounts_account a LEFT JOIN accounts_revision r ON r.account_id = a.id"
-            f" WHERE {condition} AND a.agreement = ANY (%s) AND (a.closed_on IS NULL OR a.closed_on > %s)",
-            [*parameters, list(places), at.date()],
-        )
+        cursor.execute(LEADS.format(condition=condition), [*parameters, list(places), at.date()])
         return [
             build.AccountRow(account, currency, places[agreement], revision)
             for account, currency, agreement, revision in cursor.fetchall()
         ]
 
 
+def _members(chosen: Accounts) -> dict[int, int]:
+    """Member → lead, for the leads among the chosen accounts."""
+    condition, parameters = chosen.condition("margined_with_id")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, margined_with_id FROM accounts_account"  # noqa: S608 - text of ours
+            f" WHERE margined_with_id IS NOT NULL AND {condition}",
+            parameters,
+        )
+        return dict(cursor.fetchall())
+
+
+HELD = "SELECT account_id, instrument_id, quantity, cost FROM accounts_position WHERE {condition}"
+HELD_THEN = """
+SELECT account_id, instrument_id, sum(change) AS quantity, (array_agg(cost ORDER BY id DESC))[1] AS cost
+FROM accounts_positionfact WHERE {condition} AND effective_at <= %s
+AND (%s::timestamptz IS NULL OR recorded_at <= %s)
+AND (%s = '' OR pg_visible_in_snapshot(transaction_id::text::xid8, nullif(%s, '')::pg_snapshot))
+GROUP BY account_id, instrument_id
+"""
+# What members hold counts as the lead's; a cost is known where all of them are.
+TOGETHER = """
+SELECT coalesce(g.lead, h.account_id), h.instrument_id, sum(h.quantity),
+       CASE WHEN bool_and(h.cost IS NOT NULL OR h.quantity = 0)
+            THEN coalesce(sum(h.cost) FILTER (WHERE h.quantity <> 0), 0)
+       END
+FROM ({held}) h LEFT JOIN unnest(%s::bigint[], %s::bigint[]) AS g(member, lead) ON g.member = h.account_id
+GROUP BY 1, 2
+"""
+
+
 def _positions(chosen: Accounts, past: Past | None) -> bytes:
     condition, parameters = chosen.condition("account_id")
-    if past is None:
-        query = f"SELECT account_id, instrument_id, quantity, cost FROM accounts_position WHERE {condition}"  # noqa: S608
-    else:
-        query = (
-            "SELECT account_id, instrument_id, sum(change), (array_agg(cost ORDER BY id DESC))[1]"  # noqa: S608
-            f" FROM accounts_positionfact WHERE {condition} AND effective_at <= %s"
-            " AND (%s::timestamptz IS NULL OR recorded_at <= %s)"
-            " AND (%s = '' OR pg_visible_in_snapshot(transaction_id::text::xid8, nullif(%s, '')::pg_snapshot))"
-            " GROUP BY account_id, instrument_id"
-        )
+    members = _members(chosen)
+    if members:
+        condition, parameters = f"({condition} OR account_id = ANY (%s))", (*parameters, list(members))
+    query = (HELD if past is None else HELD_THEN).format(condition=condition)
+    if past is not None:
         parameters = (*parameters, past.at, past.known_at, past.known_at, past.visible, past.visible)
+    if members:
+        query = TOGETHER.format(held=query)
+        parameters = (*parameters, list(members), list(members.values()))
     buffer = BytesIO()
     with connection.cursor() as cursor:
         statement = cursor.mogrify(query, parameters).decode()

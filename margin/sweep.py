@@ -81,8 +81,9 @@ def _begin(
 
 
 def _eligible(in_force: Mapping[str, PolicyVersion], at: datetime, ids: Sequence[int] | None) -> list[int]:
-    """Open accounts governed by these policies, ascending: what the sweep must account for."""
-    accounts = Account.objects.filter(agreement__in=list(in_force))
+    """Open accounts governed by these policies, ascending: what the sweep must account for. Members count with their
+    lead."""
+    accounts = Account.objects.filter(agreement__in=list(in_force), margined_with=None)
     accounts = accounts.filter(Q(closed_on=None) | Q(closed_on__gt=at.date()))
     if ids is not None:
         accounts = accounts.filter(pk__in=list(ids))
@@ -130,7 +131,7 @@ def wanting_attention(at: datetime) -> list[int]:
     """Accounts not to be kept waiting for their sweep: a call fell due, or money came in for an open call."""
     uncounted = CashMovement.objects.filter(
         ~Exists(Cure.objects.filter(movement=OuterRef("pk"), call=OuterRef(OuterRef("pk")))),
-        account=OuterRef("account"),
+        Q(account=OuterRef("account")) | Q(account__margined_with=OuterRef("account")),
         kind=CashMovement.Kind.DEPOSIT,
         effective_at__gte=OuterRef("issued_at"),
         reverses=None,

@@ -82,8 +82,7 @@ def export(account: Account, *, at: datetime, known_at: datetime | None = None) 
 
 def _world(account: Account, *, at: datetime, known_at: datetime | None = None) -> supposing.World:
     in_force = policies.in_force(at)
-    if account.agreement not in in_force:
-        raise policies.NoPolicy(f"no approved policy {account.agreement!r} is in force for account {account} at {at}")
+    policies.check_governs(account, in_force, at=at)
     snap = snapshot.take(
         prices=prices.gather(at=at, known_at=known_at),
         in_force={account.agreement: in_force[account.agreement]},
