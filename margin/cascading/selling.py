@@ -11,7 +11,7 @@ from margin.cascading.question import PRO_RATA
 from margin.engine import alternatives, assess, build, sizing
 from margin.engine.columns import CASH, Array, Book, Figures, Instruments, Policy, Status
 from margin.engine.exact import ZERO, exactly, round_quotient_up
-from margin.engine.measures import MARGINED, governed, worth
+from margin.engine.measures import governed, worth
 from margin.hypothetical.books import Case
 
 IMPACT = "impact"  # the one sale that restores with the least harm to all holders, where there is one
@@ -65,7 +65,6 @@ class Seller:
 
     def lines(self, one: Called) -> list[Line]:
         """The account's forced sales; empty where no sale helps. Raises sizing.NotSizable."""
-        self._refuse_margined(one)
         if self.how == PRO_RATA:
             return self._pro_rata(one)
         own = alone(self.case, one.account)
@@ -106,13 +105,6 @@ class Seller:
         at = np.flatnonzero(book.instrument == row)
         held = book.quantity[at] / 10.0 ** book.decimals[at]
         return float(abs(held[held > 0].sum() if is_long else held[held < 0].sum()))
-
-    def _refuse_margined(self, one: Called) -> None:
-        book, kind = self.case.book, self.case.instruments.kind
-        held = book.instrument[int(book.offsets[one.account]) : int(book.offsets[one.account + 1])]
-        for row in held[np.isin(kind[held], MARGINED)][:1]:
-            code = self.case.instruments.codes[row]
-            raise sizing.NotSizable(f"holds {code}: closing futures and perpetuals is not sized")
 
     def _pro_rata(self, one: Called) -> list[Line]:
         """Holdings worth the whole shortfall, the same share of each, in whole lots."""

@@ -28,7 +28,7 @@ def books(columns: Instruments, whole: Book, account_row: int, changes: Sequence
             sides = held.get(instrument, [(ZERO, None)])
             for (quantity, cost), after in zip(sides, _traded(sides, change.get(instrument, ZERO)), strict=True):
                 rows.append(
-                    build.PositionRow(copy, int(columns.ids[instrument]), after, _cost_after(quantity, after, cost))
+                    build.PositionRow(copy, int(columns.ids[instrument]), after, cost_after(quantity, after, cost))
                 )
     currency = columns.currencies[whole.base[account_row]]
     policy, revision = int(whole.policy[account_row]), int(whole.revision[account_row])
@@ -78,7 +78,8 @@ def _traded(sides: Sequence[_Side], change: Decimal) -> list[Decimal]:
         return [long - sold + max(rest, ZERO), short + bought + min(rest, ZERO)]
 
 
-def _cost_after(before: Decimal, after: Decimal, cost: Decimal | None) -> Decimal | None:
+def cost_after(before: Decimal, after: Decimal, cost: Decimal | None) -> Decimal | None:
+    """The cost of what is held after a trade, as `books` keeps it; None where it is not known."""
     if cost is None or after == before:
         return cost
     if before == 0 or before * after < 0 or abs(after) > abs(before):

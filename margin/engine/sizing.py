@@ -15,7 +15,7 @@ from margin.engine.charges import levels_of
 from margin.engine.columns import CASH, Book, Instruments, Market, RegimeRule, Rules
 from margin.engine.exact import ZERO, exactly, round_down, round_quotient_up, round_up
 from margin.engine.levels import thresholds
-from margin.engine.measures import governed, worth
+from margin.engine.measures import MARGINED, governed, worth
 
 _BRANCHES = 32  # what-ifs per assessment while searching
 _SLICES = 64
@@ -128,14 +128,34 @@ class Account:
             for i, quantity in quantities.items():
                 cash = self.cash_row(int(self.instruments.currency[i]))
                 changes[i] = changes.get(i, ZERO) + quantity
-                changes[cash] = changes.get(cash, ZERO) + self.proceeds(i, quantity) - self.fee(i, quantity)
+                changes[cash] = changes.get(cash, ZERO) + self.brings(i, quantity) - self.fee(i, quantity)
         return changes
+
+    def brings(self, i: int, quantity: Decimal) -> Decimal:
+        """What the trade moves in cash before its fee: the proceeds, of a future or perpetual the profit it realises.
+
+        Raises NotSizable where that profit is not known.
+        """
+        if self.instruments.kind[i] not in MARGINED:
+            return self.proceeds(i, quantity)
+        held, cost = alternatives.positions_of(self.book, self.row).get(i, (ZERO, ZERO))
+        with exactly():
+            kept = alternatives.cost_after(held, held + quantity, cost)
+            if cost is None or kept is None:
+                raise NotSizable(f"Account {self.id}: the cost of its {self.instruments.codes[i]} is not known")
+            profit = -quantity * self.unit(i) - (cost - kept)
+        return round_down(profit, self.instruments.minor_exponent(int(self.instruments.currency[i])))
 
     def proceeds(self, i: int, quantity: Decimal) -> Decimal:
         """What the trade brings into cash, booked in whole minor units and never in the account's favour."""
         with exactly():
-            value = -quantity * self.instruments.price[i] * self.instruments.multiplier[i]
+            value = -quantity * self.unit(i)
         return round_down(value, self.instruments.minor_exponent(int(self.instruments.currency[i])))
+
+    def unit(self, i: int) -> Decimal:
+        """Value of one unit, in the instrument's currency. Call inside `exact.exactly()`."""
+        value: Decimal = worth(self.instruments.take(np.array([i])))[0]
+        return value
 
     def fee(self, i: int, quantity: Decimal) -> Decimal:
         with exactly():
