@@ -13,6 +13,7 @@ import pytest
 
 from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
 from margin import due, policies, workflow
+from margin.engine import adaptive
 from margin.engine.columns import KINDS, MARGIN_CLASSES
 from margin.engine.methodologies import (
     METHODOLOGIES,
@@ -29,11 +30,13 @@ from margin.engine.methodologies import (
     simm,
     span,
     tiered,
+    volatility,
 )
+from tests.architecture import contract_policies
+from tests.architecture.contract_policies import GONE, Example
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "policy.schema.json").read_text(encoding="utf-8"))
 DEFINED = SCHEMA["$defs"]
-GONE = object()
 
 
 def is_by_the_schema(document: Any) -> bool:
@@ -63,7 +66,8 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 HOURS = {"unit": "hours", "count": 4}
-RIGHT: dict[str, tuple[dict[str, Any], str, Any]] = {
+RIGHT: dict[str, Example] = {
+    **contract_policies.RIGHT,
     "the US margin policy as it is": (US_MARGIN, "sweep", "securities"),
     "the loan policy as it is": (CRYPTO_LOAN, "sweep", "crypto"),
     "no calendar": (US_MARGIN, "calendar", GONE),
@@ -85,7 +89,8 @@ RIGHT: dict[str, tuple[dict[str, Any], str, Any]] = {
         {**US_MARGIN["regimes"][0], "at_or_beyond": True, "restore_rate": "1.1"},
     ),
 }
-WRONG: dict[str, tuple[dict[str, Any], str, Any]] = {
+WRONG: dict[str, Example] = {
+    **contract_policies.WRONG,
     "no sweep": (US_MARGIN, "sweep", GONE),
     "an unknown sweep": (US_MARGIN, "sweep", "bonds"),
     "no regimes": (US_MARGIN, "regimes", []),
@@ -142,7 +147,8 @@ WRONG: dict[str, tuple[dict[str, Any], str, Any]] = {
     "a haircut of more than all": (CRYPTO_LOAN, "regimes.0.terms.haircuts", {"BTC": "1.5"}),
 }
 # What compares one place of the document with another, or with the world: the schema's description names each.
-ONLY_READING_SEES: dict[str, tuple[dict[str, Any], str, Any]] = {
+ONLY_READING_SEES: dict[str, Example] = {
+    **contract_policies.ONLY_READING_SEES,
     "a regime twice": (US_MARGIN, "regimes.1.regime", "house"),
     "a restore level beyond the call": (CRYPTO_LOAN, "regimes.0.terms.restore", "0.75"),
     "a warning beyond the call": (CRYPTO_LOAN, "regimes.0.terms.warn", "0.75"),
@@ -192,6 +198,8 @@ READ_BY = {
     loan.Terms: DEFINED["loan_terms"],
     csa.Terms: DEFINED["csa_terms"],
     csa.Grid: DEFINED["csa_grid"],
+    volatility.Terms: DEFINED["volatility_terms"],
+    adaptive.Model: DEFINED["volatility_model"],
     simm.Terms: DEFINED["simm_terms"],
     policies.PartTerms: DEFINED["part"],
     option_strategies.Terms: DEFINED["option_strategies_terms"],

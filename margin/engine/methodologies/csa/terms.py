@@ -49,6 +49,8 @@ class Terms:
     grid: Grid = field(default_factory=Grid)
 
     def __post_init__(self) -> None:
+        if not self.currency:
+            raise ValueError("currency must be stated")
         for name in ("threshold", "minimum_transfer", "rounding", "independent_amount", "our_independent_amount"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")

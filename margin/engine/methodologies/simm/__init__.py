@@ -46,6 +46,8 @@ class Terms:
     notional_factors: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.parameters or not self.sensitivities:
+            raise ValueError("parameters and sensitivities must each name a document")
         if self.fixed < 0 or any(factor < 0 for factor in self.notional_factors.values()):
             raise ValueError("add-ons must not be negative")
         if any(multiplier < 1 for multiplier in self.multipliers.values()):
