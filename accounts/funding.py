@@ -10,7 +10,7 @@ quantity × multiplier ÷ mark. The mark is the quote that stood at the instant:
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -127,7 +127,7 @@ ORDER BY a.id
 
 def _held(perpetual: Instrument, at: datetime) -> Iterator[tuple[int, str, Decimal]]:
     """(account, its code, quantity) of who held it at the instant and has not paid or been paid for it yet."""
-    parameters = {"perpetual": perpetual.pk, "at": at, "source": SOURCE, "suffix": _suffix(perpetual, at)}
+    parameters: dict[str, Any] = {"perpetual": perpetual.pk, "at": at, "source": SOURCE, "suffix": _suffix(perpetual, at)}
     with connection.cursor() as cursor:
         cursor.execute(HOLDERS, parameters)
         yield from cursor

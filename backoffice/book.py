@@ -55,8 +55,8 @@ def together(request: HttpRequest, account: Account) -> list[Table]:
     if not members:
         return []
     rows = [(link(request, member, member.code), member.client.name, member.base_currency) for member in members]
-    note = "What these accounts hold is measured as one with this account; calls are issued here"
-    return [Table("Margined together", ("account", "client", "base currency"), rows, empty="", note=note)]
+    said = "What these accounts hold is measured as one with this account; calls are issued here"
+    return [Table("Margined together", ("account", "client", "base currency"), rows, empty="", note=said)]
 
 
 def latest_assessment(request: HttpRequest, account: Account) -> list[Table]:

@@ -301,8 +301,9 @@ def _revisions(moves: list[Move]) -> dict[int, int]:
         return {}
     found = dict(Revision.objects.filter(pk__in=wanted).values_list("pk", "number"))
     members = Revision.objects.filter(account__margined_with__in=wanted)
-    for lead, number in members.values_list("account__margined_with", "number"):  # what they hold counts as the lead's
-        found[lead] = found.get(lead, 0) + number
+    for member in members.select_related("account"):  # what they hold counts as the lead's
+        lead = member.account.margined_with_id or member.account_id
+        found[lead] = found.get(lead, 0) + member.number
     return found
 
 
