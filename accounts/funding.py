@@ -127,7 +127,8 @@ ORDER BY a.id
 
 def _held(perpetual: Instrument, at: datetime) -> Iterator[tuple[int, str, Decimal]]:
     """(account, its code, quantity) of who held it at the instant and has not paid or been paid for it yet."""
-    parameters: dict[str, Any] = {"perpetual": perpetual.pk, "at": at, "source": SOURCE, "suffix": _suffix(perpetual, at)}
+    suffix = _suffix(perpetual, at)
+    parameters: dict[str, Any] = {"perpetual": perpetual.pk, "at": at, "source": SOURCE, "suffix": suffix}
     with connection.cursor() as cursor:
         cursor.execute(HOLDERS, parameters)
         yield from cursor
