@@ -11,7 +11,8 @@ from margin.engine.columns import Contract
 from margin.prices import Price
 from market import contracts
 
-FUTURES = frozenset({"future", "perpetual"})  # written on something, priced here or not
+FUTURES = frozenset({"future", "perpetual"})
+ALONE = FUTURES | {"otc"}  # contracts whether or not what they are written on is priced here
 WRITTEN = frozenset({"option", "future_option", "warrant", "bond", "equity"})  # kinds that may turn into something
 NO_PRICE = Price(refused="no price")
 
@@ -32,7 +33,7 @@ def contract(row: Any, world: World) -> tuple[Contract | None, str]:
 
     What cannot be read makes its holders unpriced, as if it had no price: nobody is guessed at.
     """
-    if row.kind not in FUTURES and (row.underlying_id is None or row.kind not in WRITTEN):
+    if row.kind not in ALONE and (row.underlying_id is None or row.kind not in WRITTEN):
         return None, ""
     underlying = None if row.underlying_id is None else world.stored[row.underlying_id]
     try:
@@ -60,6 +61,8 @@ def contract(row: Any, world: World) -> tuple[Contract | None, str]:
         is_inverse=row.inverse,
         commodity=rare.commodity or _product(underlying, row, world),
         implied_volatility=world.prices.get(row.id, NO_PRICE).implied_volatility,
+        asset_class=rare.asset_class,
+        notional=rare.notional,
     )
     return read, ""
 

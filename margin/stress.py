@@ -15,7 +15,7 @@ import numpy as np
 from accounts.models import Account
 from margin import policies, prices, snapshot, sweep
 from margin.engine import assess, build
-from margin.engine.columns import KINDS, Array, Instruments, Status
+from margin.engine.columns import KINDS, Array, Instruments, Market, Status
 from margin.engine.exact import ZERO, exactly, round_down, round_up
 from margin.hypothetical import repricing, supposing
 from margin.hypothetical.answers import beyond, excess, text
@@ -137,8 +137,11 @@ def _cells(grid: StressGrid) -> list[Cell]:
 # --- the shocked worlds -----------------------------------------------------------------------------------
 
 
-def _worlds(snap: Snapshot, grid: StressGrid, cells: Sequence[Cell]) -> list[Instruments]:
-    """The instruments of each cell. Where nothing is shocked they are the sweep's own."""
+World = tuple[Instruments, Market]
+
+
+def _worlds(snap: Snapshot, grid: StressGrid, cells: Sequence[Cell]) -> list[World]:
+    """The instruments and rates of each cell. Where nothing is shocked they are the sweep's own."""
     instruments = snap.instruments
     kinds = (*SHOCKED, "bond") if grid.bonds else SHOCKED
     is_moved = np.isin(instruments.kind, [KINDS.index(kind) for kind in kinds]) & instruments.priced
@@ -146,12 +149,13 @@ def _worlds(snap: Snapshot, grid: StressGrid, cells: Sequence[Cell]) -> list[Ins
     found = []
     for cell in cells:
         if not cell.price_shock and not cell.volatility_shock:
-            found.append(instruments)
+            found.append((instruments, snap.market))
             continue
         shifts = np.full(len(instruments), float(cell.volatility_shock))
         shocked = _shocked(instruments, is_moved, cell.price_shock)
         moving = is_moved if cell.price_shock else np.zeros(len(instruments), bool)
-        found.append(repricing.moved(instruments, options, prices=shocked, is_moved=moving, volatility_shifts=shifts))
+        moved = repricing.moved(instruments, options, prices=shocked, is_moved=moving, volatility_shifts=shifts)
+        found.append((moved, repricing.with_rates(snap.market, instruments, moved)))
     return found
 
 
@@ -182,14 +186,12 @@ class Worst:
         self.excess[worse], self.cell[worse] = excess[worse], cell
 
 
-def _assessed(
-    snap: Snapshot, cells: Sequence[Cell], worlds: Sequence[Instruments]
-) -> tuple[dict[Key, list[Sums]], Worst]:
+def _assessed(snap: Snapshot, cells: Sequence[Cell], worlds: Sequence[World]) -> tuple[dict[Key, list[Sums]], Worst]:
     """One assessment of all accounts per cell."""
     sums: dict[Key, list[Sums]] = {}
     worst: Worst | None = None
-    for place, (cell, instruments) in enumerate(zip(cells, worlds, strict=True)):
-        found = assess.assess(snap.book, instruments, snap.market, snap.rules)
+    for place, (cell, (instruments, market)) in enumerate(zip(cells, worlds, strict=True)):
+        found = assess.assess(snap.book, instruments, market, snap.rules)
         if worst is None:
             worst = Worst(np.full(len(found), np.inf), np.zeros(len(found), np.int64))
         worst.see(found, place)
@@ -236,7 +238,7 @@ def _sum(found: assess.Assessments, rows: Array, cell: Cell, exponent: int) -> S
 
 
 def _named(
-    snap: Snapshot, cells: Sequence[Cell], worlds: Sequence[Instruments], worst: Worst, codes: dict[int, str]
+    snap: Snapshot, cells: Sequence[Cell], worlds: Sequence[World], worst: Worst, codes: dict[int, str]
 ) -> Iterator[Tree]:
     """The accounts with the least excess anywhere on the grid, each with its worst cell and its figures there."""
     found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
@@ -244,7 +246,7 @@ def _named(
     for row in ranked[np.isfinite(worst.excess[ranked])][:WORST].tolist():
         cell, account = int(worst.cell[row]), int(found.account[row])
         alone = build.take(snap.book, np.array([account]))
-        again = assess.assess(alone, worlds[cell], snap.market, snap.rules)
+        again = assess.assess(alone, *worlds[cell], snap.rules)
         (figures,) = again.figures(np.flatnonzero(again.regime == found.regime[row]))
         yield {
             "code": codes[figures.account_id],

@@ -2,7 +2,8 @@
 
 `terms` may say `venue` ("listed", "otc"), `guaranteed`, `flex` (true, false), `settles` ("am", "pm"), and for
 convertibles and warrants `conversion` and `exercise_price`; of futures and their options `commodity`, the product that
-published margin parameters name. `deliverable` says what an adjusted contract delivers:
+published margin parameters name; of uncleared contracts `asset_class` and `notional`, of one unit, in the contract's
+currency, which a margin schedule reads. `deliverable` says what an adjusted contract delivers:
 `{"units": {"XYZ": "150"}, "cash": "32.50"}`. Amounts are text. docs/formats.md lists them.
 """
 
@@ -12,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 ZERO = Decimal(0)
+ASSET_CLASSES = ("rates", "credit", "fx", "equity", "commodity", "other")  # of the schedule of BCBS-IOSCO, Appendix A
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Rare:
     conversion: Decimal = ZERO  # units of the underlying for one unit of a convertible or warrant
     exercise_price: Decimal = ZERO  # paid per unit of the underlying
     commodity: str = ""  # product code in published margin parameters; '' where nothing is said
+    asset_class: str = ""  # one of ASSET_CLASSES; '' where nothing is said
+    notional: Decimal = ZERO  # of one unit
     is_adjusted: bool = False
     units: Mapping[str, Decimal] = field(default_factory=dict)  # delivered, by instrument code
     cash: Decimal = ZERO
@@ -95,4 +99,6 @@ _TERMS: Mapping[str, Callable[[Any, str], Any]] = {
     "conversion": _positive,
     "exercise_price": _amount,
     "commodity": _product,
+    "asset_class": _one_of(*ASSET_CLASSES),
+    "notional": _positive,
 }

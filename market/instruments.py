@@ -145,7 +145,7 @@ def _check(row: Row, calendars: Mapping[str, Calendar], problems: Problems) -> N
             problems.add(number, name, f"is missing; every {kind} has one")
     if kind != Kind.CASH and values["minor_exponent"] is not None:
         problems.add(number, "minor_exponent", f"belongs to cash alone, not to {kind}")
-    if kind == Kind.CASH and values["code"] != values["currency"]:
+    if kind == Kind.CASH and values["code"] not in (values["currency"], f"{values['currency']}-CASH"):
         problems.add(number, "currency", f"the cash instrument {values['code']} must be its own currency")
     for name in ("multiplier", "lot_size", "leverage", "jump_limit_rate", "index_scale"):
         if values[name] <= 0:

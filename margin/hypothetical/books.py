@@ -28,7 +28,8 @@ MINOR = {
     **{"SGD": 2, "HKD": 2, "CNY": 2, "MXN": 2, "ZAR": 2, "PLN": 2, "CZK": 2, "ILS": 2, "JPY": 0, "KRW": 0},
 }
 CLOCK = {"unit": "hours", "count": 24}  # nothing falls due in a what-if
-RARE = ("venue", "guaranteed", "flex", "settles", "conversion", "exercise_price", "commodity", "adjusted")
+RARE = ("venue", "guaranteed", "flex", "settles", "conversion", "exercise_price", "commodity", "adjusted",
+        "asset_class", "notional")  # fmt: skip
 CASH = "cash"
 
 
@@ -87,12 +88,13 @@ class Listed:
 def case(document: BookDocument) -> Case:
     """The document's accounts as columns. Raises Wrong naming the path."""
     on = day(document.on, "on")
-    listed = _with_cash(document, _listed(document.instruments))
+    listed = _listed(document.instruments)
+    money = _money(document, listed)
     readings = _readings(document.policies)
     fx = _fx(document.fx)
     prices = PriceSet(_midnight(on), _prices(document.instruments, listed), fx, _rates(document))
-    accounts, positions = _accounts(document, listed, {name: place for place, name in enumerate(readings)})
-    stored = {row.id: row for row in listed.values()}
+    accounts, positions = _accounts(document, listed, money, {name: place for place, name in enumerate(readings)})
+    stored = {row.id: row for row in (*listed.values(), *money.values())}
     try:
         instruments = build.instruments(snapshot.instrument_rows(stored, prices))
         book = build.book(instruments, accounts, positions)
@@ -101,7 +103,9 @@ def case(document: BookDocument) -> Case:
     return Case(
         book=book,
         instruments=instruments,
-        market=columns.Market(on, fx, dict(document.risk_free), parameters=document.parameters),
+        market=columns.Market(
+            on, {**snapshot.coin_rates(stored, prices), **fx}, dict(document.risk_free), parameters=document.parameters
+        ),
         rules=columns.Rules(tuple(reading.policy for reading in readings.values())),
         readings=tuple(readings.values()),
         codes={row.id: account.code for row, account in zip(accounts, document.accounts, strict=True)},
@@ -159,9 +163,9 @@ def _id_of(code: str, ids: Mapping[str, int], path: str) -> int | None:
 def _check_terms(row: BookInstrument, path: str) -> None:
     """What each kind needs (`market.instruments.NEEDED`), and what only cash may say."""
     if row.kind == CASH:
-        if row.code != row.currency:
-            raise Wrong(f"{path}.code", f"cash in {row.currency} is called {row.currency}")
-        if row.minor_exponent is None and row.code not in MINOR:
+        if row.code not in (row.currency, f"{row.currency}-CASH"):
+            raise Wrong(f"{path}.code", f"cash in {row.currency} is called {row.currency} or {row.currency}-CASH")
+        if row.minor_exponent is None and row.currency not in MINOR:
             raise Wrong(f"{path}.minor_exponent", "missing")
         return
     if row.minor_exponent is not None:
@@ -178,8 +182,8 @@ def _check_rare(row: BookInstrument, ids: Mapping[str, int], path: str) -> None:
         raise Wrong(f"{path}.terms.{min(unknown)}", f"unknown key; known: {', '.join(RARE)}")
     try:
         rare = terms.read(row.terms, row.deliverable)
-        for name, amount in {**rare.units, "": rare.cash, " ": rare.conversion, "  ": rare.exercise_price}.items():
-            strict.exact(amount, field=name, **NUMBER)
+        for amount in (*rare.units.values(), rare.cash, rare.conversion, rare.exercise_price, rare.notional):
+            strict.exact(amount, field="", **NUMBER)
     except strict.Refused as refusal:
         raise Wrong(f"{path}.terms", refusal.problems[0].reason) from None
     except ValueError as error:
@@ -189,23 +193,27 @@ def _check_rare(row: BookInstrument, ids: Mapping[str, int], path: str) -> None:
         _id_of(code, ids, f"{path}.deliverable.units.{code}")
 
 
-def _with_cash(document: BookDocument, listed: dict[str, Listed]) -> dict[str, Listed]:
-    """The instruments and the main currencies that accounts use without listing them."""
-    found = {code: _minor(row) if row.kind == CASH else row for code, row in listed.items()}
+def _money(document: BookDocument, listed: Mapping[str, Listed]) -> dict[str, Listed]:
+    """Cash by currency: what is listed, and the main currencies that accounts use without listing them."""
+    found: dict[str, Listed] = {}
+    for place, row in enumerate(document.instruments):
+        if row.kind == CASH and row.currency in found:
+            raise Wrong(f"instruments[{place}].currency", f"there is cash in {row.currency} already")
+        if row.kind == CASH:
+            minor = MINOR[row.currency] if row.minor_exponent is None else row.minor_exponent
+            found[row.currency] = replace(listed[row.code], minor_exponent=minor)
     for place, account in enumerate(document.accounts):
         used = {f"accounts[{place}].cash.{code}": code for code in account.cash}
         for path, code in {f"accounts[{place}].currency": account.currency, **used}.items():
-            if code not in found:
-                if code not in MINOR:
-                    raise Wrong(path, f"{code} is not known; list it as a cash instrument with its minor_exponent")
-                found[code] = Listed(len(found) + 1, code, CASH, code, minor_exponent=MINOR[code])
-            elif found[code].kind != CASH:
-                raise Wrong(path, f"{code} is listed as {found[code].kind}, not as cash")
+            if code in found:
+                continue
+            if code in listed:
+                raise Wrong(path, f"{code} is listed as {listed[code].kind}, not as cash")
+            if code not in MINOR:
+                raise Wrong(path, f"{code} is not known; list it as a cash instrument with its minor_exponent")
+            number = len(document.instruments) + len(found) + 1
+            found[code] = Listed(number, code, CASH, code, minor_exponent=MINOR[code])
     return found
-
-
-def _minor(row: Listed) -> Listed:
-    return row if row.minor_exponent is not None else replace(row, minor_exponent=MINOR[row.code])
 
 
 def _prices(rows: Iterable[BookInstrument], listed: Mapping[str, Listed]) -> dict[int, Price]:
@@ -270,7 +278,7 @@ def reading(name: str, stated: Any, path: str) -> policies.Reading:
 
 
 def _accounts(
-    document: BookDocument, listed: Mapping[str, Listed], places: Mapping[str, int]
+    document: BookDocument, listed: Mapping[str, Listed], money: Mapping[str, Listed], places: Mapping[str, int]
 ) -> tuple[list[build.AccountRow], list[build.PositionRow]]:
     if document.explain and len(document.accounts) > MOST_EXPLAINED:
         raise Wrong("explain", f"at most {MOST_EXPLAINED} accounts are explained at once")
@@ -284,12 +292,12 @@ def _accounts(
         if account.policy not in places:
             raise Wrong(f"{path}.policy", f"{account.policy!r} is not among the policies")
         rows.append(build.AccountRow(ids[account.code], account.currency, places[account.policy]))
-        positions += _positions(account, ids[account.code], listed, path)
+        positions += _positions(account, ids[account.code], listed, money, path)
     return rows, positions
 
 
 def _positions(
-    account: BookAccount, number: int, listed: Mapping[str, Listed], path: str
+    account: BookAccount, number: int, listed: Mapping[str, Listed], money: Mapping[str, Listed], path: str
 ) -> Iterable[build.PositionRow]:
     seen: dict[str, bool] = {}  # whether it is held long
     for place, held in enumerate(account.positions):
@@ -303,7 +311,7 @@ def _positions(
         seen[held.instrument] = held.quantity > 0
         yield build.PositionRow(number, listed[held.instrument].id, held.quantity, held.cost)
     for currency, amount in account.cash.items():
-        yield build.PositionRow(number, listed[currency].id, amount)
+        yield build.PositionRow(number, money[currency].id, amount)
 
 
 def _check_box(held: BookPosition, kind: str, seen: Mapping[str, bool], path: str) -> None:

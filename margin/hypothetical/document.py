@@ -54,7 +54,8 @@ class BookInstrument:
     )
     deliverable: Mapping[str, Any] = said("Adjusted options: units by code, and cash", default={})
     terms: Mapping[str, Any] = said(
-        "venue, guaranteed, flex, settles, conversion, exercise_price, commodity, adjusted (docs/formats.md)",
+        "venue, guaranteed, flex, settles, conversion, exercise_price, commodity, asset_class, notional, adjusted "
+        "(docs/formats.md)",
         default={},
     )
 

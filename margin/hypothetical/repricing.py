@@ -2,6 +2,9 @@
 
     new price = price + model(spot', volatility + shift) - model(spot, volatility)
 
+An option on a future is repriced on its future (Black 1976). An inverse option is priced in coins: price × spot is what
+the model is compared with. A volatility that is quoted moves by the shift as well.
+
 The model meets the price where a volatility explains it. Below that, as deep in the money options are quoted, the
 volatility is 0 and the option keeps its distance to the model. A shift never takes a volatility below 0. Models are
 float64 (`margin.engine.pricing`), rounded once. Pure.
@@ -18,8 +21,9 @@ from margin.engine import pricing, valuation
 from margin.engine.columns import KINDS, Array, Contract, Instruments, Market
 from margin.engine.exact import ZERO
 
-WARRANT, ON_FUTURE = KINDS.index("warrant"), KINDS.index("future_option")
-MODELLED = (KINDS.index("option"), ON_FUTURE, WARRANT)
+WARRANT = KINDS.index("warrant")
+MODELLED = (KINDS.index("option"), KINDS.index("future_option"), WARRANT)
+CRYPTO = KINDS.index("crypto")
 LEAST = Decimal("1e-8")  # the finest step of a model's price; a warrant, unlike an option, is never worth nothing
 ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
 PARITY = Decimal("0.02")  # of spot: how far below its least value a price may lie and still be believed
@@ -57,15 +61,25 @@ def options_of(instruments: Instruments, market: Market, held: Array) -> Options
     """The priced ones among the instrument rows `held`, each with the volatility that its price implies."""
     is_chosen = np.isin(instruments.kind, MODELLED) & instruments.priced
     rows = np.array([row for row in held if is_chosen[row]], np.int64)
-    model = valuation.model_of(instruments.take(rows), market, PARITY)
+    model = valuation.model_of(_in_strikes_currency(instruments).take(rows), market, PARITY)
     reason = model.refused.copy()
-    for k in np.flatnonzero(instruments.kind[rows] == ON_FUTURE):
-        reason[k] = f"{instruments.codes[rows[k]]}: there is no model for options on futures"
     known = np.flatnonzero(reason == "")
     each = np.where(instruments.kind[rows] == WARRANT, model.units, 1.0)
     options = Options(rows, instruments.codes[rows], each, model, np.zeros(len(rows)), reason)
     options.value[known] = options.values(known, model.spot[known], model.volatility[known])
     return options
+
+
+def _in_strikes_currency(instruments: Instruments) -> Instruments:
+    """The instruments with inverse options, which are priced in coins, at price × spot in the currency of the spot."""
+    currency, price = instruments.currency.copy(), instruments.price.copy()
+    rows = {int(id): row for row, id in enumerate(instruments.ids)}
+    for row in np.flatnonzero(np.isin(instruments.kind, MODELLED)):
+        contract = instruments.contract[row]
+        if contract is not None and contract.is_inverse and contract.spot is not None and contract.underlying in rows:
+            currency[row] = instruments.currency[rows[contract.underlying]]
+            price[row] = ROUNDING.multiply(price[row], contract.spot)
+    return replace(instruments, currency=currency, price=price)
 
 
 def _spot(contract: Contract, multiplier: Decimal) -> float:
@@ -86,6 +100,7 @@ def moved(
     price, priced = instruments.price.copy(), instruments.priced.copy()
     reason, contract = instruments.unpriced_reason.copy(), instruments.contract.copy()
     price[is_moved], priced[is_moved], reason[is_moved] = prices[is_moved], True, ""
+    _revolatilized(contract, volatility_shifts)
     touched = np.zeros(len(instruments), bool)
     touched[list(_respotted(instruments, contract, prices, is_moved))] = True
     wanted = (touched | (volatility_shifts != 0)) & ~is_moved
@@ -98,8 +113,44 @@ def moved(
         if why:
             price[row], priced[row], reason[row] = ZERO, False, why
         else:
-            price[row] = max(least, ROUNDING.add(price[row], Decimal(change).quantize(LEAST, context=ROUNDING)))
+            price[row] = max(least, _changed(price[row], change, instruments.contract[row], contract[row]))
     return replace(instruments, price=price, priced=priced, unpriced_reason=reason, contract=contract)
+
+
+def _changed(price: Decimal, change: float, before: Contract, after: Contract) -> Decimal:
+    """A price after a change in the currency of the strike."""
+    by = Decimal(change).quantize(LEAST, context=ROUNDING)
+    if not before.is_inverse or before.spot is None or after.spot is None:
+        return ROUNDING.add(price, by)
+    whole = ROUNDING.add(ROUNDING.multiply(price, before.spot), by)
+    return ROUNDING.divide(whole, after.spot).quantize(LEAST, context=ROUNDING)
+
+
+def _revolatilized(contract: Array, volatility_shifts: Array) -> None:
+    """Move the volatilities that are quoted, in place; none falls below 0."""
+    for row in np.flatnonzero(volatility_shifts):
+        one = contract[row]
+        if one is not None and one.implied_volatility is not None:
+            shifted = one.implied_volatility + Decimal(repr(float(volatility_shifts[row])))
+            contract[row] = replace(one, implied_volatility=max(ZERO, shifted))
+
+
+def with_rates(market: Market, before: Instruments, after: Instruments) -> Market:
+    """The market with the exchange rates of coins that moved: a coin that amounts are in is worth its spot price."""
+    fx = dict(market.fx)
+    is_new = (after.price != before.price).astype(bool) | ~before.priced
+    for row in np.flatnonzero((after.kind == CRYPTO) & after.priced & is_new):
+        coin, quoted = str(after.codes[row]), after.currencies[after.currency[row]]
+        old, new = before.price[row], after.price[row]
+        if not before.priced[row]:
+            fx.setdefault((coin, quoted), new)
+            continue
+        for (base, other), rate in market.fx.items():
+            if coin == base:
+                fx[base, other] = ROUNDING.divide(ROUNDING.multiply(rate, new), old)
+            elif coin == other:
+                fx[base, other] = ROUNDING.divide(ROUNDING.multiply(rate, old), new)
+    return replace(market, fx=fx)
 
 
 def _respotted(instruments: Instruments, contract: Array, prices: Array, is_moved: Array) -> Iterator[int]:

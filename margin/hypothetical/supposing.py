@@ -63,7 +63,10 @@ def after(world: World, account: Account, supposed: Hypotheses) -> Case:
         before(world, account),
         book=replace(book, refused=book.refused + world.snap.book.refused),
         instruments=instruments,
-        market=replace(world.snap.market, parameters=_parameters(world.snap, reading)),
+        market=replace(
+            repricing.with_rates(world.snap.market, world.snap.instruments, instruments),
+            parameters=_parameters(world.snap, reading),
+        ),
         rules=columns.Rules((reading.policy,)),
         readings=(reading,),
     )

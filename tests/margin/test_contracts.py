@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from margin import snapshot
+from margin.engine.methodologies.csa import schedule
 from margin.prices import Price, PriceSet
+from market import contracts
 
 D = Decimal
 ONE = D(1)
@@ -147,3 +149,16 @@ def test_a_product_code_that_is_no_text_leaves_holders_unpriced():
     rows = {2: future(terms={"commodity": 7})}
     (row,) = snapshot.instrument_rows(rows, PriceSet(NOW, {2: Price(D(50), NOW)}))
     assert row.reason == "terms.commodity: a product code of 1 to 48 characters is expected, not 7"
+
+
+def test_an_uncleared_contract_is_read_with_what_the_margin_schedule_needs():
+    swap = Row(4, "SWAP", "otc", terms={"asset_class": "rates", "notional": "1000000"})
+    found = contract_of(swap)
+    assert (found.underlying, found.asset_class, found.notional) == (0, "rates", 1_000_000)
+
+
+def test_the_classes_of_uncleared_contracts_are_those_of_the_schedule():
+    assert contracts.ASSET_CLASSES == schedule.CLASSES
+    refused = Row(4, "SWAP", "otc", terms={"asset_class": "IR", "notional": "1"})
+    (row,) = snapshot.instrument_rows({4: refused}, PriceSet(NOW, {4: Price(D(0), NOW)}))
+    assert row.reason == "terms.asset_class: 'IR' is not one of rates, credit, fx, equity, commodity, other"

@@ -123,10 +123,10 @@ def test_options_move_with_their_underlying_and_with_volatility(xyz):
         zip([(c.price_shock, c.volatility_shock) for c in cells], stress._worlds(snap, shocks, cells), strict=True)
     )
     row = int((snap.instruments.codes == "XYZ C50").argmax())
-    for (price, volatility), instruments in worlds.items():
+    for (price, volatility), (instruments, _) in worlds.items():
         expected = pricing.american(50.0 * (1 + float(price)), 50.0, 1.0, 0.05, 0.0, 0.30 + float(volatility), True)[0]
         assert float(instruments.price[row]) == pytest.approx(float(expected), abs=2e-6)
-    assert worlds[D(0), D(0)] is snap.instruments
+    assert worlds[D(0), D(0)][0] is snap.instruments
 
 
 def test_an_option_below_every_model_keeps_its_distance(xyz):
