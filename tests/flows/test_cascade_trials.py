@@ -1,5 +1,6 @@
 """The trial's books under the radar: what docs/cascade.md tells and draws is what the radar finds."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,18 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared")
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+def described(chart):
+    """The extremes of every line, as the chart tells them to who cannot see it."""
+    return re.findall(r"<desc[^>]*>(.*?)</desc>", chart)
+
+
 @pytest.mark.parametrize("name", ["btc", pytest.param("2008", marks=pytest.mark.long)])
 def test_the_document_tells_and_draws_what_the_radar_finds(name):
     seen = cascades.see(cascades.RADARS[name], bars.folder(str(DATA)))
     document = (DOCS / "cascade.md").read_text(encoding="utf-8")
     assert [part for part in seen.text.strip().split("\n\n") if part not in document] == []
-    assert (DOCS / f"charts/cascade_{name}.svg").read_text(encoding="utf-8") == seen.chart
+    drawn = (DOCS / f"charts/cascade_{name}.svg").read_text(encoding="utf-8")
+    assert described(drawn) == described(seen.chart)
 
 
 def test_the_first_calls_of_2008_are_those_of_the_trial():
