@@ -28,10 +28,12 @@ def line_chart(title: str, x_labels: Sequence[str], series: Mapping[str, Sequenc
     frame = _Frame(len(series), ticks, len(x_labels))
     lines = []
     for k, values in enumerate(series.values()):
-        dash = _DASHES[k % len(_DASHES)]
-        style = f' stroke-dasharray="{dash}"' if dash else ""
-        lines.append(f'<path class="line s{k % 6}"{style} d="{_path(frame, values)}"/>')
-    return _page(title, unit, x_labels, series, frame, lines)
+        lines.append(f'<path class="line s{k % 6}"{_dashed(k)} d="{_path(frame, values)}"/>')
+    keys = [
+        f'<path class="line s{k % 6}"{_dashed(k)} d="M{x:.1f} {y - 4}h30"/>'
+        for k, (x, y) in enumerate(_places_of_keys(frame, len(series)))
+    ]
+    return _page(title, unit, x_labels, series, frame, lines, keys)
 
 
 def bar_chart(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], *, unit: str) -> str:
@@ -48,7 +50,11 @@ def bar_chart(title: str, labels: Sequence[str], series: Mapping[str, Sequence[f
                 told = escape(f"{labels[place]}, {name}: {_number(value)} {unit}")
                 size = f'x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}"'
                 bars.append(f'<rect class="bar s{k % 6}" {size}><title>{told}</title></rect>')
-    return _page(title, unit, labels, series, frame, bars)
+    keys = [
+        f'<rect class="bar s{k % 6}" x="{x:.1f}" y="{y - 10}" width="30" height="11"/>'
+        for k, (x, y) in enumerate(_places_of_keys(frame, len(series)))
+    ]
+    return _page(title, unit, labels, series, frame, bars, keys)
 
 
 class _Frame:
@@ -80,8 +86,8 @@ def _prepared(labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> l
     rough = ((high - low) or 1.0) / (_TICKS - 1)
     size = 10.0 ** math.floor(math.log10(rough))
     step = size * next(factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), max(math.ceil(high / step - 1e-9), 1)
-    return [step * k for k in range(first, last + 1)]
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * k for k in range(first, max(last, first + 1) + 1)]
 
 
 def _path(frame: _Frame, values: Sequence[float]) -> str:
@@ -96,8 +102,18 @@ def _path(frame: _Frame, values: Sequence[float]) -> str:
 
 
 def _page(
-    title: str, unit: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], frame: _Frame, marks: list[str]
+    title: str,
+    unit: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    frame: _Frame,
+    marks: list[str],
+    keys: list[str],
 ) -> str:
+    names = [
+        _text(x + 38, y, name, "ink") for (x, y), name in zip(_places_of_keys(frame, len(series)), series, strict=True)
+    ]
+    legend = [part for pair in zip(keys, names, strict=True) for part in pair]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
@@ -110,7 +126,7 @@ def _page(
             _text(_LEFT, 42, unit, "faint"),
             *_axes(frame, labels),
             *marks,
-            *_legend(frame, list(series)),
+            *legend,
             "</svg>\n",
         ]
     )
@@ -142,16 +158,14 @@ def _axes(frame: _Frame, labels: Sequence[str]) -> list[str]:
     return out + [_text(frame.x(place), frame.bottom + 18, labels[place], "faint", "middle") for place in places]
 
 
-def _legend(frame: _Frame, names: Sequence[str]) -> list[str]:
-    out = []
+def _places_of_keys(frame: _Frame, count: int) -> list[tuple[float, int]]:
     width = (WIDTH - _LEFT - _RIGHT) / 3
-    for k, name in enumerate(names):
-        x, y = _LEFT + width * (k % 3), frame.bottom + 40 + _ROW * (k // 3)
-        dash = _DASHES[k % len(_DASHES)]
-        style = f' stroke-dasharray="{dash}"' if dash else ""
-        out.append(f'<path class="line s{k % 6}"{style} d="M{x:.1f} {y - 4}h30"/>')
-        out.append(_text(x + 38, y, name, "ink"))
-    return out
+    return [(_LEFT + width * (k % 3), frame.bottom + 40 + _ROW * (k // 3)) for k in range(count)]
+
+
+def _dashed(k: int) -> str:
+    dash = _DASHES[k % len(_DASHES)]
+    return f' stroke-dasharray="{dash}"' if dash else ""
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
