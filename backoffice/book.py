@@ -191,7 +191,30 @@ def regime_page(regime: dict[str, Any], currency: str) -> dict[str, Any]:
             ],
             empty="The account holds nothing.",
         ),
+        "prices": Table(
+            "Prices: how far each may go by itself before a call",
+            ("what", "quantity", "price", "covered"),
+            [
+                (
+                    price["code"],
+                    figures.quantity(Decimal(price["quantity"])),
+                    figures.price(Decimal(price["price"]), price["currency"]),
+                    covered(price),
+                )
+                for price in regime["prices"]
+            ],
+            empty="Nothing that has a price counts here.",
+        ),
     }
+
+
+def covered(price: dict[str, Any]) -> Any:
+    """To which price of one position, all others standing still, its regime asks for no more than there is."""
+    if price["reason"]:
+        return f"not told: {price['reason']}"
+    if price["covered_to"] is None:
+        return "at every price"
+    return format_html("{} to {}", price["direction"], figures.price(Decimal(price["covered_to"]), price["currency"]))
 
 
 def subject(charge: dict[str, Any], otherwise: str) -> str:

@@ -161,5 +161,5 @@ def explain(account: Account, *, at: datetime, known_at: datetime | None = None)
         accounts=snapshot.Accounts(ids=[account.pk]),
         past=past,
     )
-    tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, 0, with_forecast=True)
+    tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, 0, with_forecast=True, with_prices=True)
     return {"code": account.code, "at": at.isoformat(), **tree}

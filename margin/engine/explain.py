@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from margin.engine import build, charges, sums
+from margin.engine.call_prices import call_prices
 from margin.engine.columns import Array, Book, Instruments, Market, RegimeRule, Rules, Status
 from margin.engine.exact import ZERO, exactly, plain, round_down, round_up
 from margin.engine.levels import Thresholds, classify, thresholds
@@ -26,10 +27,12 @@ def explain(
     account_row: int,
     *,
     with_forecast: bool = False,
+    with_prices: bool = False,
 ) -> Tree:
     """The whole calculation of one account. An unpriced account has reasons and no numbers.
 
-    `with_forecast` adds, per regime, the days on which the calendar alone will change what is needed.
+    `with_forecast` adds, per regime, the days on which the calendar alone will change what is needed; `with_prices`
+    to which price of each position the regime stays covered, all others standing still.
     """
     part = build.take(book, np.array([account_row]))
     policy = rules.policies[int(part.policy[0])]
@@ -54,6 +57,9 @@ def explain(
         if with_forecast:
             for k, regime in enumerate(tree["regimes"]):
                 regime["forecast"] = _forecast(of_policy, k)
+        if with_prices:
+            for k, regime in enumerate(tree["regimes"]):
+                regime["prices"] = [] if "equity" not in regime else _prices(of_policy, market, k)
     return tree
 
 
@@ -97,6 +103,18 @@ def _forecast(of_policy: sums.PolicySums, regime: int) -> list[Tree]:
         for change in part.figures.forecast()
     ]
     return [{"on": on.isoformat(), "amount": plain(amount), "reason": reason} for on, amount, reason in sorted(changes)]
+
+
+def _prices(of_policy: sums.PolicySums, market: Market, regime: int) -> list[Tree]:
+    return [
+        {
+            **_position(of_policy, one.position),
+            "covered_to": None if one.covered_to is None else f"{one.covered_to:f}",
+            "direction": "up" if of_policy.book.quantity[one.position] < 0 else "down",
+            "reason": one.reason,
+        }
+        for one in call_prices(of_policy, market, regime)
+    ]
 
 
 def _limits(limits: Thresholds) -> Tree:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from margin.engine import build
-from margin.engine.assess import assess, list_charges
+from margin.engine.assess import assess, explain, list_charges
 from margin.engine.build import AccountRow, InstrumentRow, PositionRow
 from margin.engine.columns import Contract, Market, PartRule, Policy, RegimeRule, Rules, Status
 from margin.engine.exact import exactly, round_up
@@ -112,6 +112,17 @@ def test_an_inverse_position_alone_falls_to_its_coin_formula():
     coin = perpetual(11, "inverse", D("50000"), "100")
     found = prices_of((coin,), [PositionRow(7, 2, D("0.1")), PositionRow(7, 11, D("-100"), D("0.2"))])
     assert found["inverse11"].exact == 99600
+
+
+def test_the_explanation_tells_the_last_price_before_liquidation():
+    coin = perpetual(11, "inverse", D("50000"), "100")
+    held = [PositionRow(7, 2, D("0.1")), PositionRow(7, 11, D("-100"), D("0.2"))]
+    market = Market(ON, FX, parameters=published((coin,)))
+    these = (build.book(columns((coin,)), [AccountRow(7, "USD")], held), columns((coin,)), market, rules())
+    (found,) = explain(*these, 0, with_prices=True)["regimes"]
+    assert [(one["code"], one["direction"], one["covered_to"]) for one in found["prices"]] == [
+        ("inverse11", "up", "99600.00")
+    ]
 
 
 def test_a_long_with_its_whole_price_behind_it_cannot_be_liquidated():

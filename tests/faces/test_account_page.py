@@ -36,6 +36,12 @@ def test_the_explanation_of_now_has_the_figures_of_the_pencil(call, sign_in):
         assert figure in page, figure
 
 
+def test_the_explanation_tells_how_far_the_price_may_fall(call, sign_in):
+    # 3,600.00 owed on 100 units at 30 %: 3,600 ÷ 0.70 ÷ 100 = 51.428…
+    page = explanation(sign_in("Operations")).content.decode()
+    assert 'down to <span class="figure">51.43 ' in page
+
+
 def test_the_explanation_as_of_the_assessment_is_equal_to_it(call, sign_in):
     measure = Measure.objects.get(assessment=call.assessment, regime="house")
     tree = {}

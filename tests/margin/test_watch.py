@@ -150,6 +150,7 @@ def test_explain_shows_every_charge_and_adds_up(xyz):
     tree = json.loads(said("explain", "A1001", "--json"))
     charges = tree["regimes"][0]["requirement"]["charges"]
     assert sum(float(charge["amount"]) for charge in charges) == 1500
+    assert "covered down to" in printed
     with pytest.raises(CommandError, match="there is no account"):
         said("explain", "A9999")
 

@@ -63,7 +63,20 @@ def _regime(regime: dict[str, Any], currency: str) -> Tree:
     for charge in regime["requirement"]["charges"]:
         requirement.add(f"{charge['amount']}  {charge['sentence']}  [dim]{charge['law']}[/]")
     node.add(f"deficit {rounded['deficit']}, to be called {rounded['amount']} {currency}")
+    prices = node.add("each price by itself, the others standing still")
+    for price in regime["prices"]:
+        prices.add(_covered_to(price))
     for change in regime["forecast"]:
         node.add(f"{change['on']}: {change['amount']} {currency} more needed: {change['reason']}")
     node.add(f"[dim]{rounded['sentence']}[/]")
     return node
+
+
+def _covered_to(price: dict[str, Any]) -> str:
+    """How far the price of one position may go."""
+    said = f"{price['quantity']} {price['code']} at {price['price']} {price['currency']}: "
+    if price["reason"]:
+        return said + f"no price is told: {price['reason']}"
+    if price["covered_to"] is None:
+        return said + "covered at every price"
+    return said + f"covered {price['direction']} to {price['covered_to']}"
