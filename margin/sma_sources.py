@@ -216,9 +216,8 @@ def _of_fill(fill: Fill, held: Decimal | None, close: Close, around: Around) -> 
     if held is None:
         raise NotKnown(f"{fill} moved no position")
     currency = close.currencies[fill.instrument.currency]
-    fee = -fill.fee if fill.reverses_id is None else fill.fee
     with exactly():
-        paid = fee - fills.cash_effect(fill, fill.instrument, currency)  # negative where it brought money
+        paid = -fill.fee - fills.cash_effect(fill, fill.instrument, currency)  # negative where it brought money
     amount = worth(paid, fill.instrument.currency, fill.account_id, close)
     kind = _share(fill, held)
     with exactly():

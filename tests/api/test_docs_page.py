@@ -10,7 +10,7 @@ def test_the_documents_open_without_a_word_from_outside(chromium, live_house):
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.goto(f"{live_house}/api/docs")
     page.wait_for_selector(".opblock-tag-section", timeout=30_000)
-    assert page.locator(".opblock-post").count() == 9
+    assert page.locator(".opblock-post").count() == 10
     if picture := os.environ.get("PICTURE"):
         page.screenshot(path=picture)
     page.close()

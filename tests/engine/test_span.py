@@ -186,13 +186,11 @@ def test_short_calls_and_puts_are_counted_as_the_exchange_counts_them(together, 
     assert charges == [("minimum", asked), ("option_value", 70)]
 
 
-def test_options_that_the_base_does_not_count_are_not_taken_out_of_the_equity():
+def test_options_that_the_base_does_not_count_are_refused():
     stated = with_arrays(C75={"array": array("-800", "300"), "delta": "0.4"})
     call = option("C75", "1.5", id=51, right="call", strike="75")
-    one, other = (
-        figures(stated, (call, "-2", "-3000"), base_kinds=kinds) for kinds in (("equity",), ("future_option",))
-    )
-    assert (one.equity, one.requirement) == (other.equity, other.requirement) == (100000, 4600)
+    with pytest.raises(ValueError, match="span measures future_option; name it in the regime's kinds too"):
+        figures(stated, (call, "-2", "-3000"), base_kinds=("equity",))
 
 
 def test_a_long_option_is_asked_nothing_and_is_no_equity_beyond_its_risk():

@@ -50,7 +50,7 @@ def test_bad_reg_t_terms_are_refused_by_key(change, message):
         reg_t.Terms.from_json({**reg_t.RULE_BOOK, **change})
 
 
-@pytest.mark.parametrize("key", sorted(reg_t.RULE_BOOK))
+@pytest.mark.parametrize("key", sorted(set(reg_t.RULE_BOOK) - {"box_rate"}))  # versions older than it go on being read
 def test_every_parameter_must_be_stated(key):
     with pytest.raises(ValueError, match=f"{key}: missing"):
         reg_t.Terms.from_json({name: value for name, value in reg_t.RULE_BOOK.items() if name != key})
