@@ -25,7 +25,7 @@ from market.models import Calendar
 
 SWEEPS = ("securities", "crypto")
 ONE = Decimal(1)
-NAMING = ("parameters", "feeds")  # keys of terms that name a published document
+NAMING = ("parameters", "feeds", "sensitivities")  # keys of terms that name a published document
 
 
 @dataclass(frozen=True)

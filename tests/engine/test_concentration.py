@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from margin.engine.assess import assess, explain, list_charges
-from margin.engine.columns import Contract, Market, PartRule
-from margin.engine.methodologies import concentration, option_strategies
+from margin.engine.build import InstrumentRow
+from margin.engine.columns import Contract, Market, PartRule, RegimeRule
+from margin.engine.methodologies import concentration, cross, option_strategies
 from tests.engine.world import ON, account, figures, regime, stock
 
 D = Decimal
@@ -107,6 +108,19 @@ def test_the_top_up_to_the_floor_is_told_and_everything_adds_up():
     tree = explain(*world.arguments, 0)
     told = tree["regimes"][0]["requirement"]["charges"][-1]["sentence"]
     assert told == "Were A alone to move by 40 %, the account would lose 3200: so much at least"
+
+
+def test_futures_of_two_products_are_two_names_though_nothing_they_are_written_on_is_listed():
+    # 70,000 of crude and 200,000 of gold, a tenth of the larger; one name would lose 27,000
+    def future(id, code, price, size):
+        return InstrumentRow(
+            id, code, "future", "USD", D(price), multiplier=D(size), contract=Contract(0, None, commodity=code)
+        )
+
+    part = PartRule("concentration", "addition", concentration.Terms(stress_rate=D("0.10")), ("future",))
+    rule = RegimeRule("futures", "cross", "requirement", cross.Terms(), ("equity",), parts=(part,))
+    held = (future(31, "CL", "70", 1000), "1", "70000"), (future(32, "GC", "2000", 100), "1", "200000")
+    assert figures(account("0", *held, regimes=(rule,))).requirement == 20_000
 
 
 def test_an_option_that_cannot_be_valued_leaves_its_holder_unpriced():

@@ -116,7 +116,8 @@ def check(rule: RegimeRule) -> None:
     for k, part in enumerate(rule.parts):
         module = part_by_code(part.methodology)
         _check_stated(part, module, module.GROUP_MEASURES, f"{where}, parts[{k}]")
-    _check_claims([part for part in rule.parts if part.measure not in concentration.GROUP_MEASURES], where)
+    beside = (*concentration.GROUP_MEASURES, *collateral.GROUP_MEASURES)  # what others charge is added to, or cut
+    _check_claims([part for part in rule.parts if part.measure not in beside], where)
     _check_counted(rule, where)
 
 

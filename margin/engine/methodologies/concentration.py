@@ -120,7 +120,7 @@ def _labels(instruments: Instruments) -> Array:
     named = dict(zip(instruments.ids.tolist(), labels, strict=True))
     for i, contract in enumerate(instruments.contract):
         if contract is not None and not stated[i]:
-            known = contract.issuer or named.get(contract.underlying) or contract.underlying_code
+            known = contract.issuer or named.get(contract.underlying) or contract.underlying_code or contract.commodity
             labels[i] = known or f"underlying {contract.underlying}"
     return labels
 
