@@ -7,11 +7,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from margin.engine import build
 from margin.engine.assess import assess, explain, list_charges
 from margin.engine.build import InstrumentRow
-from margin.engine.columns import Contract, Market, PartRule, RegimeRule
-from margin.engine.methodologies import concentration, cross, option_strategies
-from tests.engine.world import ON, account, figures, regime, stock
+from margin.engine.columns import Contract, Market, PartRule
+from margin.engine.methodologies import concentration, option_strategies
+from tests.engine.world import CASH, ON, account, figures, regime, stock
 
 D = Decimal
 KINDS = ("equity", "etf", "bond", "option")
@@ -111,16 +112,12 @@ def test_the_top_up_to_the_floor_is_told_and_everything_adds_up():
 
 
 def test_futures_of_two_products_are_two_names_though_nothing_they_are_written_on_is_listed():
-    # 70,000 of crude and 200,000 of gold, a tenth of the larger; one name would lose 27,000
-    def future(id, code, price, size):
-        return InstrumentRow(
-            id, code, "future", "USD", D(price), multiplier=D(size), contract=Contract(0, None, commodity=code)
-        )
-
-    part = PartRule("concentration", "addition", concentration.Terms(stress_rate=D("0.10")), ("future",))
-    rule = RegimeRule("futures", "cross", "requirement", cross.Terms(), ("equity",), parts=(part,))
-    held = (future(31, "CL", "70", 1000), "1", "70000"), (future(32, "GC", "2000", 100), "1", "200000")
-    assert figures(account("0", *held, regimes=(rule,))).requirement == 20_000
+    july, august, gold = (
+        InstrumentRow(id, code, "future", "USD", D("70"), contract=Contract(0, None, commodity=product))
+        for id, (code, product) in enumerate((("CLN6", "CL"), ("CLQ6", "CL"), ("GCQ6", "GC")), 31)
+    )
+    columns = build.instruments((*CASH, july, august, gold), {"USD"})
+    assert concentration._labels(columns)[len(CASH) :].tolist() == ["CL", "CL", "GC"]
 
 
 def test_an_option_that_cannot_be_valued_leaves_its_holder_unpriced():
