@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 
 from margin.engine.assess import assess, explain
 from margin.engine.build import InstrumentRow
-from margin.engine.columns import PartRule, Status
-from margin.engine.methodologies import concentration, reg_t
-from tests.engine.world import D, account, loan_regime, loan_terms, reg_t_terms, regime, stock
+from margin.engine.columns import Contract, PartRule, RegimeRule, Status
+from margin.engine.methodologies import concentration, cross, reg_t, tiered, volatility
+from tests.engine.world import ON, D, account, loan_regime, loan_terms, reg_t_terms, regime, stock
 
 
-def told(world):
+def told(world, **parameters):
     """By code, in the only regime: (covered_to, reason)."""
-    (found,) = explain(*world.arguments, 0, with_prices=True)["regimes"]
+    book, columns, market, rules = world.arguments
+    told_of = (book, columns, replace(market, parameters=parameters), rules)
+    (found,) = explain(*told_of, 0, with_prices=True)["regimes"]
     return {one["code"]: (one["covered_to"], one["reason"]) for one in found["prices"]}
 
 
@@ -82,6 +84,29 @@ def test_a_borrowed_coin_is_covered_up_to_the_share_of_its_collateral():
     coin = InstrumentRow(21, "BTC", "crypto", "USD", D("40000"))
     regime_of_both = loan_regime(loan_terms(kind_haircuts={}), kinds=("crypto", "cash"))
     assert covered_to(account("70000", (coin, "-1"), regimes=[regime_of_both]), "BTC") == "48999.99"
+
+
+def test_a_rate_that_follows_volatility_is_asked_of_the_price_as_well():
+    # 4,500 owed on 100 shares, 24 % × 3/4 of value asked: 4,500 ÷ 0.82 ÷ 100 = 54.878…
+    terms = volatility.Terms.from_json({"parameters": "rates", "model": {"kind": "fhs"}, "maintenance_rate": "0.75"})
+    document = {"model": terms.model.name, "on": ON.isoformat(), "rates": {"XYZ": "0.24"}}
+    part = PartRule("volatility", "requirement", terms, ("equity",))
+    pool = RegimeRule("house", "cross", "requirement", cross.Terms(), ("equity",), parts=(part,))
+    world = account("-4500", (stock("60"), "100"), regimes=[pool])
+    assert told(world, rates=document) == {"XYZ": ("54.88", "")}
+
+
+def test_a_coin_behind_a_perpetual_may_fall_to_what_the_perpetual_asks():
+    # 2 coins at 300; a perpetual at its entry of 1,000 asks 5 %: 50 ÷ 2 = 25 a coin, and all other prices stand
+    tables = {"flat": {"brackets": [{"floor": "0", "rate": "0.05"}]}}
+    document = {"source": "a test", "tables": tables, "kinds": {"perpetual": "flat"}}
+    part = PartRule("tiered", "requirement", tiered.Terms("venue"), ("perpetual",))
+    pool = RegimeRule("futures", "cross", "requirement", cross.Terms(), ("crypto",), parts=(part,))
+    coin = InstrumentRow(21, "ETH", "crypto", "USD", D("300"))
+    perpetual = InstrumentRow(22, "PERP", "perpetual", "USD", D("1000"), contract=Contract(underlying=0, spot=None))
+    world = account("0", (coin, "2"), (perpetual, "1", "1000"), regimes=[pool])
+    # the perpetual itself: 600 − 1,000 + P = 0.05 P at 421.052…
+    assert told(world, venue=document) == {"ETH": ("25.00", ""), "PERP": ("421.06", "")}
 
 
 def test_what_a_part_asks_of_the_whole_account_is_named_as_the_reason():
