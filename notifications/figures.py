@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from margin.models import Assessment, Charge
@@ -12,6 +12,7 @@ from market.models import Instrument, Kind
 from notifications.addresses import visible
 
 ZERO = Decimal(0)
+_COIN = Decimal("0.00000001")
 # Methodologies that charge each unit held by itself: closing a unit releases its own charge (notifications.ways).
 CHARGED_BY_UNIT = ("reg_t", "loan")
 
@@ -107,6 +108,7 @@ def _holdings(
         _holding(
             instrument := instruments[int(row[0])],
             Decimal(row[1]),
+            None if row[2] is None else Decimal(row[2]),
             by_instrument.get(instrument.pk, []),
             told.get(instrument.pk) or _marked(instrument, row[3], assessment.currency),
             assessment.currency,
@@ -127,6 +129,7 @@ def _marked(instrument: Instrument, mark: str | None, base: str) -> Mapping[str,
 def _holding(
     instrument: Instrument,
     quantity: Decimal,
+    cost: Decimal | None,
     charges: list[Charge],
     told: Mapping[str, Any],
     base: str,
@@ -138,7 +141,8 @@ def _holding(
         value = quantity if instrument.currency == base else None
     elif "price" in told and told.get("fx"):
         price = Decimal(told["price"])
-        value = quantity * price * Decimal(told["multiplier"]) * Decimal(told["fx"])
+        worth = _worth(instrument, quantity, cost, price, Decimal(told["multiplier"]))
+        value = None if worth is None else worth * Decimal(told["fx"])
     return Holding(
         name=visible(instrument.name),
         code=visible(instrument.code),
@@ -151,6 +155,20 @@ def _holding(
         haircut=_haircut(told, methodology),
         lot_size=instrument.lot_size,
     )
+
+
+def _worth(
+    instrument: Instrument, quantity: Decimal, cost: Decimal | None, price: Decimal, multiplier: Decimal
+) -> Decimal | None:
+    """What a holding is worth in its currency: of a future or perpetual its profit since it was opened, None where its
+    cost is not known; of an inverse one in coins, to the smallest unit, down."""
+    if instrument.kind not in (Kind.FUTURE, Kind.PERPETUAL):
+        return quantity * price * multiplier
+    if cost is None or (instrument.inverse and not price):
+        return None
+    if instrument.inverse:
+        return (-quantity * multiplier / price - cost).quantize(_COIN, rounding=ROUND_FLOOR)
+    return quantity * price * multiplier - cost
 
 
 def _haircut(told: Mapping[str, Any], methodology: str) -> Decimal | None:
