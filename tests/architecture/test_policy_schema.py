@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -35,7 +36,8 @@ from margin.engine.methodologies import (
 from tests.architecture import contract_policies
 from tests.architecture.contract_policies import GONE, Example
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "policy.schema.json").read_text(encoding="utf-8"))
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA = json.loads((DOCS / "policy.schema.json").read_text(encoding="utf-8"))
 DEFINED = SCHEMA["$defs"]
 
 
@@ -182,6 +184,21 @@ def test_what_is_no_policy_at_all_is_refused_by_both(document):
 @pytest.mark.parametrize(("document", "path", "value"), ONLY_READING_SEES.values(), ids=ONLY_READING_SEES.keys())
 def test_what_a_schema_cannot_compare_is_refused_when_the_terms_are_read(document, path, value):
     assert not is_read(changed(document, path, value))
+
+
+def printed_regimes() -> Iterable[tuple[str, dict[str, Any]]]:
+    """(page, regime) of every page on a methodology that prints one as a whole."""
+    for page in sorted((DOCS / "methodologies").glob("*.md")):
+        for block in re.findall(r"```json\n({\"regime\".*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            if "\n{" not in block:  # two regimes side by side, with their terms left out
+                yield page.name, json.loads(block)
+
+
+@pytest.mark.parametrize(("page", "regime"), printed_regimes(), ids=lambda each: each if isinstance(each, str) else "")
+def test_a_regime_that_a_page_prints_is_one(page, regime):
+    document = {"sweep": "crypto", "regimes": [{"clock": HOURS, **regime}]}
+    policies.parse(document)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
 
 
 # --- the schema follows the code ------------------------------------------------------------------------------
