@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from margin import workflow
 from margin.engine.build import InstrumentRow
 from margin.engine.columns import Contract, RegimeRule, Status
 from margin.engine.levels import thresholds
@@ -84,6 +85,26 @@ def test_a_target_and_a_delivery_are_the_methodologys_own(code, measure, expecte
 )
 def test_a_factor_is_taken_of_the_requirement_or_of_the_initial_one(more, expected):
     assert restored("cross", "requirement", **more) == expected
+
+
+EXPECTED = {  # of those levels: the requirement is 30, the target of the loan 35, the delivery 60 on top of 40
+    ("reg_t", "exchange"): 30,
+    ("reg_t", "house"): 30,
+    ("reg_t", "minimum_equity"): 90,  # 2,000, but no more than the cost: FINRA Rule 4210(b)
+    ("portfolio", "minimum_equity"): 150_000,  # 4210(g)(5)
+    ("cross", "requirement"): 30,
+    ("loan", "ltv"): 35,
+    ("loan", "health"): 35,
+    ("csa", "variation"): 100,
+    ("csa", "initial"): 100,
+}
+
+
+@pytest.mark.parametrize(("code", "measure"), SHAPES)
+@pytest.mark.parametrize("regime", workflow.Regime)
+def test_the_methodology_decides_the_shape_whatever_the_regime_is_called(regime, code, measure):
+    rule = RegimeRule(regime.value, code, measure, None, ())
+    assert thresholds(levels(code, measure), rule, Decimal).restore[0] == EXPECTED[code, measure]
 
 
 @pytest.mark.parametrize(("code", "measure"), SHAPES)

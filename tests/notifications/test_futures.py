@@ -1,4 +1,4 @@
-"""What a letter says that futures and perpetuals are worth: their profit since they were opened, which is what counts."""
+"""What a letter says that futures and perpetuals are worth: their profit since they were opened, which counts."""
 
 from decimal import Decimal
 
