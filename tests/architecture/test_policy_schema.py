@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN
+from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN, US_PORTFOLIO
 from margin import due, policies, workflow
 from margin.engine import adaptive
 from margin.engine.columns import KINDS, MARGIN_CLASSES
@@ -71,6 +71,7 @@ HOURS = {"unit": "hours", "count": 4}
 RIGHT: dict[str, Example] = {
     **contract_policies.RIGHT,
     "the US margin policy as it is": (US_MARGIN, "sweep", "securities"),
+    "the portfolio policy as it is": (US_PORTFOLIO, "sweep", "securities"),
     "the loan policy as it is": (CRYPTO_LOAN, "sweep", "crypto"),
     "no calendar": (US_MARGIN, "calendar", GONE),
     "a fee in quotes": (US_MARGIN, "fee_rate", "0.0125"),
@@ -194,7 +195,9 @@ def printed_regimes() -> Iterable[tuple[str, dict[str, Any]]]:
                 yield page.name, json.loads(block)
 
 
-@pytest.mark.parametrize(("page", "regime"), printed_regimes(), ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize(
+    ("page", "regime"), list(printed_regimes()), ids=lambda each: each if isinstance(each, str) else ""
+)
 def test_a_regime_that_a_page_prints_is_one(page, regime):
     document = {"sweep": "crypto", "regimes": [{"clock": HOURS, **regime}]}
     policies.parse(document)
