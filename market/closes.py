@@ -1,6 +1,6 @@
 """Official closes: append-only facts. A correction is a later row, and the newest row of a day counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,7 +25,7 @@ COLUMNS: dict[str, Column] = {
 
 # Splits that took effect after a close, on a day up to the last, divide it.
 HISTORY = """
-SELECT c.instrument_id, c.price / coalesce((
+SELECT c.instrument_id, c.on, c.price / coalesce((
     SELECT exp(sum(ln(a.new_per_old))) FROM market_corporateaction a
     WHERE a.instrument_id = c.instrument_id AND a.kind = 'split' AND a.approved_by_id IS NOT NULL
       AND a.effective_at::date > c.on AND a.effective_at::date <= %(until)s
@@ -107,13 +107,26 @@ def latest(instruments: Iterable[Instrument], *, days: Iterable[date]) -> dict[t
 def history(instruments: Iterable[Instrument], *, until: date, days: int) -> dict[int, list[float]]:
     """Closes of these instruments by id, oldest first, of so many calendar days up to `until`, in the units of that
     day: a close from before a split is divided by it. For models, so as floats."""
-    ids = [instrument.pk for instrument in instruments]
     found: dict[int, list[float]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(HISTORY, {"ids": ids, "until": until, "since": until - timedelta(days=days)})
-        for instrument, price in cursor.fetchall():
-            found.setdefault(instrument, []).append(float(price))
+    for instrument, _, price in _history(instruments, until=until, since=until - timedelta(days=days)):
+        found.setdefault(instrument, []).append(price)
     return found
+
+
+def dated_history(instruments: Iterable[Instrument], *, until: date) -> dict[int, dict[date, float]]:
+    """As `history`, with the days, and as far back as there are closes."""
+    found: dict[int, dict[date, float]] = {}
+    for instrument, on, price in _history(instruments, until=until, since=date.min):
+        found.setdefault(instrument, {})[on] = price
+    return found
+
+
+def _history(instruments: Iterable[Instrument], *, until: date, since: date) -> Iterator[tuple[int, date, float]]:
+    ids = [instrument.pk for instrument in instruments]
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORY, {"ids": ids, "until": until, "since": since})
+        for instrument, on, price in cursor.fetchall():
+            yield instrument, on, float(price)
 
 
 def load(file: File, *, at: datetime, control: Control | None = None) -> Recorded:

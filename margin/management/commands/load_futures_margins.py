@@ -10,7 +10,7 @@ from market.management import loading
 from market.models import ParameterSet
 from market.strict import Column, column
 
-AMOUNT = {"digits": 28, "places": 8}
+AMOUNT: dict[str, Any] = {"digits": 28, "places": 8}
 COLUMNS: dict[str, Column] = {
     "exchange": column(strict.code, length=32),
     "product": column(strict.code, length=48),
