@@ -177,6 +177,8 @@ def _market() -> None:
     crude = {"multiplier": 1000, "terms": {"commodity": "CL"}, "may_be_negative": True}
     listed("CLN6", "future", "70", expires_at=JULY, **crude)
     listed("CLQ6", "future", "69", expires_at=AUGUST, **crude)
+    written = {"underlying": Instrument.objects.get(code="CLN6"), "right": "call", "style": "european"}
+    listed("CLN6-C75", "future_option", "2.5", multiplier=1000, strike=75, expires_at=JULY, **written)
     listed("GCQ6", "future", "2000", expires_at=AUGUST, multiplier=100, terms={"commodity": "GC"})
     listed("SXU6", "future", "5000", expires_at=AUGUST, multiplier=10, currency="EUR", terms={"commodity": "SX"})
     listed("BTCUSDT", "perpetual", "50000", underlying=bitcoin)
@@ -184,6 +186,8 @@ def _market() -> None:
     listed("ETHUSD", "perpetual", "3100", underlying=ether)
     call = {"underlying": ether, "right": "call", "strike": 3200, "style": "european", "expires_at": JULY}
     listed("ETH-C3200", "option", "100", **call)
+    paid_in_coins = {"currency": "BTC", "inverse": True, "underlying": bitcoin, "strike": 50000}
+    listed("BTC-C50000", "option", "0.09", **{**call, **paid_in_coins})
     swap = {"asset_class": "rates", "notional": "1000000"}
     listed("SWAP", "otc", "1000", expires_at=datetime(2029, 6, 1, tzinfo=UTC), terms=swap)
     listed("LOSS", "otc", "-150000", expires_at=datetime(2029, 6, 1, tzinfo=UTC), terms=swap)
@@ -218,6 +222,8 @@ def _accounts() -> dict[str, Account]:
         "coins": account("coins", USD="1000", ETHUSD=("1", "3090")),
         "standard": account("standard", USD="1000", ETH_C3200="-1"),
         "volatility": account("volatility", USD="-30000", BTC="1"),
+        "black": account("span", USD="20000", CLN6_C75="-2", CLN6=("1", "70000")),
+        "in coins": account("coins", USD="20000", BTC_C50000="-1"),
         "mixed": account(
             "mixed",
             USD="-20000",
