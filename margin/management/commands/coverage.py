@@ -14,6 +14,7 @@ from rich.table import Table
 from margin import charts, coverage_report
 from margin.coverage_report import History, Report, Split, Tested
 from margin.engine.adaptive import KINDS, Model
+from margin.engine.exact import plain
 from market import clock, strict
 from market.models import Instrument
 
@@ -137,7 +138,7 @@ def chart(found: Report, name: str | None) -> str:
     labels = [day.isoformat() for day in plain.days]
     model = found.model
     period = "one day" if model.days == 1 else f"{model.days} days"
-    title = f"{shown}: {model.kind} at {100 * model.confidence:f} %, {period}"
+    title = f"{shown}: {model.kind} at {plain(100 * model.confidence)} %, {period}"
     return charts.line_chart(title, labels, series, unit="per cent of value")
 
 
