@@ -129,13 +129,13 @@ def chart(found: Report, name: str | None) -> str:
     by_option = {one.option: one for one in found.tested if one.name == shown}
     if not by_option:
         raise ValueError(f"--chart-of: {shown} was not tested")
-    plain, buffered = by_option["none"], by_option["buffer"]
+    bare, buffered = by_option["none"], by_option["buffer"]
     series = {
-        "loss of the day": _losses(plain),
-        "rate": [100 * rate for rate in plain.held.tolist()],
+        "loss of the day": _losses(bare),
+        "rate": [100 * rate for rate in bare.held.tolist()],
         "rate with a buffer": [100 * rate for rate in buffered.held.tolist()],
     }
-    labels = [day.isoformat() for day in plain.days]
+    labels = [day.isoformat() for day in bare.days]
     model = found.model
     period = "one day" if model.days == 1 else f"{model.days} days"
     title = f"{shown}: {model.kind} at {plain(100 * model.confidence)} %, {period}"
