@@ -10,7 +10,7 @@ from margin.cascading import markets, selling
 from margin.cascading.markets import Depths
 from margin.cascading.question import CascadeQuestion
 from margin.cascading.selling import Called, Line
-from margin.engine.columns import CASH, KINDS, Array, Figures, Instruments
+from margin.engine.columns import CASH, KINDS, Array, Figures, Instruments, Market
 from margin.engine.exact import ZERO, exactly
 from margin.engine.sizing import NotSizable
 from margin.hypothetical import repricing, supposing
@@ -41,6 +41,10 @@ class Around:
         is_moved = np.array([new != old for new, old in zip(prices, base.price, strict=True)], bool) & base.priced
         still = np.zeros(len(base))
         return repricing.moved(base, self.options, prices=prices, is_moved=is_moved, volatility_shifts=still)
+
+    def market(self, moved: Instruments) -> Market:
+        """The market with the exchange rates of the coins that moved."""
+        return repricing.with_rates(self.case.market, self.case.instruments, moved)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ def shocked(around: Around) -> State:
         shock = _shock(base, row, asked)
         if shock:
             own[row] = supposing.following(base.price[row], shock, base.leverage[row])
-    return State(replace(around.case, instruments=around.instruments(own)), own, own, dict(asked.liquidity))
+    moved = around.instruments(own)
+    case = replace(around.case, instruments=moved, market=around.market(moved))
+    return State(case, own, own, dict(asked.liquidity))
 
 
 def _shock(base: Instruments, row: int, asked: CascadeQuestion) -> Decimal:
@@ -208,7 +214,8 @@ def _traded(around: Around, state: State, depths: Depths, lines: Sequence[Line],
         largest_move=_largest(before.price, after.price),
     )
     book = selling.booked(case, lines, fetched)
-    return step, replace(state, case=replace(case, book=book, instruments=after), own=own)
+    then = replace(case, book=book, instruments=after, market=around.market(after))
+    return step, replace(state, case=then, own=own)
 
 
 def _gross(lines: Iterable[Line], units: Array) -> dict[int, Decimal]:

@@ -59,8 +59,8 @@ EXPECTED = {
     # 50,000 − 30,000; 75 % of 24 % of 50,000
     ("volatility", "house"): ("20000", "9000"),
 }
-# A model's requirement. Equity: 20,000 with a future at cost (what options owe is in the requirement, as SPAN has it), and
-# 20,000 − 0.09 × 50,000.
+# A model's requirement. Equity: 20,000 with a future at cost (what options owe is in the requirement, as SPAN has it),
+# and 20,000 − 0.09 × 50,000.
 MODELLED = {("black", "futures"): "20000", ("in coins", "house"): "15500"}
 NAMES = (*dict.fromkeys(name for name, _ in EXPECTED), *(name for name, _ in MODELLED), "mixed")
 # The mixed account: shares 50,000, calls −2,000, crude +3,000, index future at cost, inverse perpetual +0.05 coins, a

@@ -340,3 +340,17 @@ def test_an_account_sized_alone_is_sized_as_among_all_instruments():
     assert sorted(own.instruments.codes.tolist()) == ["FUND", "NDX", "ONE", "USD"]
     assert sizing.plan(*own.arguments, regime="house") == sizing.plan(*case.arguments, regime="house")
     assert sizing.plan(*own.arguments, regime="house").trades
+
+
+def test_coins_in_cash_fall_with_their_coin():
+    """One coin in cash against 32,000: at 40,000 that is 80 % of it, and 65 % would be 26,000."""
+    loan = {key: value for key, value in world.LOAN.items() if key != "clock"}
+    cash = {"code": "BTC-CASH", "kind": "cash", "currency": "BTC", "minor_exponent": 8}
+    book = {
+        "on": "2026-03-02",
+        "instruments": [{"code": "BTC", "kind": "crypto", "currency": "USD", "price": "50000"}, cash],
+        "policies": {"loan": {"sweep": "crypto", "regimes": [loan]}},
+        "accounts": [{"code": "A", "currency": "USD", "policy": "loan", "cash": {"BTC": "1", "USD": "-32000"}}],
+    }
+    found = cascade.answer({"book": book, "floor_rate": "0", "shock": "-0.2"}, at=MONDAY)["at_once"]
+    assert [one["amount_called"] for one in found["still_called"]] == ["6000"]

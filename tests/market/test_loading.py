@@ -46,6 +46,11 @@ def test_instruments_of_every_kind_load_underlyings_first_whatever_their_order(d
     assert (apple.jump_limit_rate, apple.max_age_seconds, apple.margin_eligible) == (Decimal("0.25"), 900, True)
 
 
+def test_a_coin_and_its_cash_stand_beside_each_other(db: None) -> None:
+    head = b"code,name,kind,currency,minor_exponent\n"
+    assert instruments.load(head + b"BTC,Bitcoin,crypto,USD,\nBTC-CASH,Bitcoin,cash,BTC,8\n").added == 2
+
+
 def test_the_same_file_again_changes_nothing(db: None) -> None:
     instruments.load(BOOK)
     assert instruments.load(BOOK) == instruments.Loaded(added=0, changed=0, same=6, names=0)
@@ -88,6 +93,7 @@ BAD_INSTRUMENTS: list[tuple[str, str, str, str]] = [
     ("bond without a maturity", "code,name,kind,currency", "A,a,bond,USD", "row 2, matures_on: is missing"),
     ("cash without minor units", "code,name,kind,currency", "EUR,a,cash,EUR", "row 2, minor_exponent: is missing"),
     ("equity with minor units", "code,name,kind,currency,minor_exponent", "A,a,equity,USD,2", "row 2, minor_exponent"),
+    ("cash of another coin", "code,name,kind,currency,minor_exponent", "ETH-CASH,a,cash,BTC,8", "row 2, currency"),
     ("cash in another currency", "code,name,kind,currency,minor_exponent", "EUR,a,cash,USD,2", "row 2, currency"),
     ("zero multiplier", "code,name,kind,currency,multiplier", "A,a,equity,USD,0", "row 2, multiplier: 0 is not"),
     ("negative lot", "code,name,kind,currency,lot_size", "A,a,equity,USD,-1", "row 2, lot_size"),
