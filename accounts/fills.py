@@ -94,7 +94,9 @@ def bust(fill: Fill, *, source: str, external_reference: str, at: datetime) -> F
     """Take a fill back, once: a linked fill of the opposite quantity at the same price, and the fee returned.
 
     It counts from when the fill was traded, so that a split in between takes back what it gave. The cost becomes what
-    it was before the fill; if the position has moved since, nobody knows that, and the cost is unknown.
+    it was before the fill; if the position has moved since, nobody knows that, and the cost is unknown. A future or
+    perpetual that moved since, or was settled, is traded back at the fill's price instead: what that realises pays
+    variation margin of the fill back, and equity is as if the fill had never been.
     """
     if fill.reverses_id is not None:
         raise strict.refuse("reverses", f"fill {fill.pk} is itself a bust; book the trade again under a new reference")
@@ -116,7 +118,7 @@ def bust(fill: Fill, *, source: str, external_reference: str, at: datetime) -> F
         fresh = _insert([back])
         (stored,) = _stored([back], SAME_BUST)
         if stored.pk in fresh:
-            holdings.write(_changes(stored, terms, at, paid=_paid_back(fill, terms)), cause=Cause.FILL)
+            holdings.write(_taken_back(fill, stored, terms, at), cause=Cause.FILL)
             adjustments.follow({(fill.instrument_id, fill.account_id, fill.traded_at)}, at=at)
     return stored
 
@@ -172,13 +174,13 @@ def _all_changes(new: Sequence[Fill], terms: Terms, at: datetime) -> list[holdin
         instrument = terms.instruments[fill.instrument_id]
         currency = terms.currencies[instrument.currency]
         paid = cash_effect(fill, instrument, currency)
+        moved = _moved(fill, notional(fill.quantity, fill.price, instrument), at)
         if instrument.kind in MARGINED:
             place = (fill.account_id, fill.instrument_id)
-            moved = _moved(fill, notional(fill.quantity, fill.price, instrument), at)
             before = held.get(place, holdings.NOTHING)
             paid += to_cash(holdings.realised(before, moved), currency)
             held[place] = (before[0] + fill.quantity, holdings.cost_after(before, moved))
-        changes += _changes(fill, terms, at, paid=paid)
+        changes += _with_money(moved, terms, fill, paid)
     return changes
 
 
@@ -189,13 +191,26 @@ def to_cash(profit: Decimal | None, currency: Instrument) -> Decimal:
     return profit.quantize(cash.minor(currency), rounding=ROUND_HALF_EVEN, context=holdings.ARITHMETIC)
 
 
-def _changes(fill: Fill, terms: Terms, at: datetime, *, paid: Decimal) -> list[holdings.Change]:
+def _taken_back(fill: Fill, back: Fill, terms: Terms, at: datetime) -> list[holdings.Change]:
+    """The changes by which `back` undoes `fill`."""
     instrument = terms.instruments[fill.instrument_id]
-    currency = terms.currencies[instrument.currency]
-    if fill.reverses_id is None:
-        moved = _moved(fill, notional(fill.quantity, fill.price, instrument), at)
-    else:
-        moved = _moved(fill, _cost_before(fill), at, rule=holdings.CostRule.STATE)
+    facts = PositionFact.objects.filter(account_id=fill.account_id, instrument_id=fill.instrument_id)
+    own = facts.filter(reference=reference(fill)).values("id")[:1]
+    causes = set(facts.filter(id__gt=own).values_list("cause", flat=True))
+    if instrument.kind in MARGINED and causes and causes <= {Cause.FILL, Cause.CASH}:  # a split would change the price
+        moved = _moved(back, notional(back.quantity, back.price, instrument), at)
+        place = (back.account_id, back.instrument_id)
+        before = holdings.held(place[:1], place[1:]).get(place, holdings.NOTHING)
+        profit = holdings.realised(before, moved)
+        if profit is not None:
+            paid = fill.fee + to_cash(profit, terms.currencies[instrument.currency])
+            return _with_money(moved, terms, back, paid)
+    moved = _moved(back, _cost_before(back), at, rule=holdings.CostRule.STATE)
+    return _with_money(moved, terms, back, _paid_back(fill, terms))
+
+
+def _with_money(moved: holdings.Change, terms: Terms, fill: Fill, paid: Decimal) -> list[holdings.Change]:
+    currency = terms.currencies[terms.instruments[fill.instrument_id].currency]
     money = holdings.Change(fill.account_id, currency.pk, paid, reference(fill), moved.effective_at)
     return [change for change in (moved, money) if change.change]
 

@@ -8,9 +8,9 @@ is paid, and the day stays open: nothing is guessed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -117,8 +117,9 @@ def _settle(future: Instrument, on: date, closed_at: datetime, *, at: datetime) 
     close = closes.latest([future], days=[on]).get((future.code, on))
     if close is None:
         raise strict.refuse("close", f"is missing; load it, and settle again ({len(waiting)} positions wait)")
-    holdings.lock_accounts(one.account_id for one in waiting)
-    waiting = list(_held(future, on, closed_at))  # again: nobody moves them now
+    locked = {one.account_id for one in waiting}
+    holdings.lock_accounts(locked)
+    waiting = [one for one in _held(future, on, closed_at) if one.account_id in locked]  # again: nobody moves them now
     if unknown := [one.account for one in waiting if one.cost is None or one.now_cost is None]:
         raise strict.refuse("cost", f"of {unknown[0]} and {len(unknown) - 1} more is not known; state it")
     starts = range(0, len(waiting), BATCH)
@@ -188,7 +189,7 @@ FROM accounts_position p JOIN accounts_account a ON a.id = p.account_id CROSS JO
     WHERE c.effective_at <= %(closed_at)s
 ) f
 WHERE p.instrument_id = %(future)s AND p.quantity <> 0 AND sign(p.quantity) = sign(f.quantity)
-  AND (a.closed_on IS NULL OR a.closed_on >= %(on)s)
+  AND (a.closed_on IS NULL OR a.closed_on >= %(last)s)
   AND NOT EXISTS (SELECT FROM accounts_cashmovement m
                   WHERE m.source = %(source)s AND m.external_reference = 'settlement:' || a.code || %(suffix)s)
 ORDER BY a.id
@@ -203,8 +204,14 @@ def _held(future: Instrument, on: date, closed_at: datetime) -> Iterator[Held]:
     """
     suffix = f":{future.pk}:{on.isoformat()}"
     with connection.cursor() as cursor:
-        cursor.execute(
-            WAITING, {"future": future.pk, "closed_at": closed_at, "on": on, "source": SOURCE, "suffix": suffix}
-        )
+        last = closed_at.astimezone(UTC).date()  # what is booked counts from then
+        asked: dict[str, Any] = {
+            "future": future.pk,
+            "closed_at": closed_at,
+            "last": last,
+            "source": SOURCE,
+            "suffix": suffix,
+        }
+        cursor.execute(WAITING, asked)
         for row in cursor:
             yield Held(*row)
