@@ -18,6 +18,7 @@ from django.db.models import Max
 from psycopg2.errors import LockNotAvailable
 
 from accounts import cash, holdings, ledgers
+from accounts.fills import MARGINED
 from accounts.models import Account, BookLoad, Cause, Client, Contact, PositionFact
 from market import strict
 from market.models import Instrument, Kind
@@ -288,8 +289,18 @@ def _check_position(values: Mapping[str, Any], instrument: Instrument | None, ef
         cash.checked(quantity, instrument, field="quantity")
         if cost is not None:
             raise strict.refuse("cost", f"must be empty; {instrument.code} is cash")
-    elif cost and (not quantity or ((cost < 0) != (quantity < 0) and not instrument.may_be_negative)):
-        raise strict.refuse("cost", f"{cost} does not go with the quantity {quantity}; it has the quantity's sign")
+    elif cost and (not quantity or (_is_against(cost, quantity, instrument) and not instrument.may_be_negative)):
+        sign = "the opposite sign" if _owes_when_bought(instrument) else "the quantity's sign"
+        raise strict.refuse("cost", f"{cost} does not go with the quantity {quantity}; it has {sign}")
+
+
+def _is_against(cost: Decimal, quantity: Decimal, instrument: Instrument) -> bool:
+    return ((cost < 0) != (quantity < 0)) != _owes_when_bought(instrument)
+
+
+def _owes_when_bought(instrument: Instrument) -> bool:
+    """An inverse future or perpetual that is bought is a debt in the coin, of negative cost (`accounts.fills`)."""
+    return instrument.inverse and instrument.kind in MARGINED
 
 
 # --- writing ----------------------------------------------------------------------------------------

@@ -10,14 +10,16 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
-from accounts import positions
-from accounts.models import Client
-from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN, US_PORTFOLIO
+from accounts import positions, together
+from accounts.models import Account, Client
+from backoffice.demo import closes as simulated
+from backoffice.demo.policies import POLICIES
 from backoffice.roles import ROLES
-from margin import policies
+from margin import adaptive, policies
 from margin.actors import person
-from market import calendars, fx, instruments, quotes, rates
+from market import calendars, closes, fx, instruments, parameters, quotes, rates
 from market.guard import Incoming
+from market.models import Instrument, ParameterSet
 
 FOLDER = Path(__file__).parent
 SOURCE = "demo"
@@ -33,6 +35,12 @@ STAFF = (  # login, role: two people wherever two must decide
     ("administrator", "Administrator"),
 )
 OPENED = timedelta(days=1)  # policies have been in force since yesterday
+PARAMETERS = {
+    "demo_exchange": ParameterSet.Kind.SPAN,
+    "demo_brackets": ParameterSet.Kind.BRACKETS,
+    "demo_ratios": ParameterSet.Kind.COLLATERAL,
+}
+MARGINED_TOGETHER = (("F8001", "F8002"),)  # lead, member
 
 
 def build(*, at: datetime, password: str) -> bool:
@@ -44,9 +52,13 @@ def build(*, at: datetime, password: str) -> bool:
         _calendars(at)
         instruments.load(FOLDER / "instruments.csv")
         _quotes(at)
+        _closes(at)
         _rates(at)
+        _parameters(at)
         _policies(at)
         positions.load(FOLDER / "book.csv", at=at, effective_at=at, file_name="the demonstration book")
+        for lead, member in MARGINED_TOGETHER:
+            together.margin([Account.objects.get(code=member)], lead=Account.objects.get(code=lead))
     return True
 
 
@@ -81,6 +93,14 @@ def _quotes(at: datetime) -> None:
         raise ValueError(f"the demonstration quotes are refused: {refused[0]}")
 
 
+def _closes(at: datetime) -> None:
+    """A simulated history of what is margined at rates that follow volatility."""
+    marks = {row["instrument"]: Decimal(row["mark"]) for row in _rows("quotes.csv")}
+    kinds = Instrument.objects.filter(kind__in=simulated.YEARLY_VOLATILITY).values_list("code", "kind")
+    wanted = {code: (kind, marks[code]) for code, kind in kinds}
+    closes.record(simulated.until(at.date(), wanted, source=SOURCE), at=at)
+
+
 def _rates(at: datetime) -> None:
     """Euro reference rates of the European Central Bank (real, its source named), and made-up yearly rates."""
     listed = [
@@ -107,12 +127,21 @@ def _fixing(on: str) -> datetime:
     return datetime.combine(date.fromisoformat(on), time(15), UTC)
 
 
+def _parameters(at: datetime) -> None:
+    """Documents as venues publish them, made up for the demonstration."""
+    for name, kind in PARAMETERS.items():
+        content = (FOLDER / "parameters" / f"{name}.json").read_bytes()
+        parameters.load(content, name=name, kind=kind, effective_on=(at - OPENED).date(), source=SOURCE)
+
+
 def _policies(at: datetime) -> None:
+    """Published by one person of Risk, approved by another; then the rates that follow volatility, which they name."""
     maker, checker = (person(User.objects.get(username=name)) for name in ("risk", "risk2"))
     since = at - OPENED
-    for code, terms in (("us_margin", US_MARGIN), ("us_portfolio", US_PORTFOLIO), ("crypto_loan", CRYPTO_LOAN)):
+    for code, terms in POLICIES.items():
         version = policies.publish(code, terms=terms, effective_at=since, at=since, actor=maker, note="demonstration")
         policies.approve(version, at=since, actor=checker)
+    adaptive.publish(on=at.date(), at=at)
 
 
 def _rows(name: str) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The demonstration house's policies: US margin accounts, portfolio margin, and loans against coins."""
+"""The demonstration's policies: margin accounts, portfolio margin, loans, futures, coins, uncleared contracts."""
 
 from typing import Any
 
@@ -102,4 +102,158 @@ CRYPTO_LOAN: dict[str, Any] = {
             "proposes": True,
         }
     ],
+}
+
+
+def _part(methodology: str, measure: str, kinds: list[str], **terms: Any) -> dict[str, Any]:
+    return {"methodology": methodology, "measure": measure, "kinds": kinds, "terms": terms}
+
+
+POOL = {"methodology": "cross", "measure": "requirement", "terms": {}}
+SPAN = _part("span", "requirement", ["future", "future_option"], parameters="demo_exchange", initial_multiplier="1.10")
+ADAPTIVE = _part(
+    "volatility",
+    "requirement",
+    ["equity", "etf"],
+    parameters="demo_rates",
+    model={"kind": "fhs", "days": 10, "window": 500, "least": 250},
+    least_rate="0.10",
+)
+US_FUTURES: dict[str, Any] = {
+    "sweep": "securities",
+    "calendar": "24/7",
+    "regimes": [
+        {
+            **POOL,
+            "regime": "futures",
+            "kinds": ["future_option"],
+            "parts": [SPAN],
+            "clock": {**NEW_YORK, "zone": "America/Chicago", "count": 1, "cut_off": "12:00"},
+            "restores_initial": True,
+            "market_cures": False,
+            "warning_rate": "1.05",
+        }
+    ],
+}
+CRYPTO_PERPETUALS: dict[str, Any] = {
+    "sweep": "crypto",
+    "fee_rate": "0.0006",
+    "plan_minutes": 5,
+    "regimes": [
+        {
+            **POOL,
+            "regime": "exchange",
+            "kinds": ["crypto"],
+            "parts": [
+                _part("tiered", "requirement", ["perpetual"], parameters="demo_brackets"),
+                _part("collateral", "haircut", ["crypto"], parameters="demo_ratios", loan_rate="0.10"),
+            ],
+            "clock": {"unit": "minutes", "count": 30},
+            "watch_rate": "1.50",
+            "warning_rate": "1.20",
+            "severe_rate": "0.50",
+            "proposes": True,
+        }
+    ],
+}
+CRYPTO_OPTIONS: dict[str, Any] = {
+    "sweep": "crypto",
+    "fee_rate": "0.0006",
+    "regimes": [
+        {
+            **POOL,
+            "regime": "portfolio",
+            "kinds": ["crypto", "option"],
+            "parts": [
+                _part(
+                    "crypto_portfolio", "requirement", ["crypto", "option", "future", "perpetual"], coins=["BTC", "ETH"]
+                )
+            ],
+            "clock": {"unit": "hours", "count": 4},
+            "warning_rate": "1.20",
+        }
+    ],
+}
+ANNEX = {
+    "currency": "USD",
+    "threshold": "250000",
+    "minimum_transfer": "100000",
+    "rounding": "50000",
+}
+# By the notification time: the next business day; later: the one after.
+NOTIFIED = {**NEW_YORK, "count": 1, "cut_off": "17:00", "base_cut_off": "13:00"}
+CSA_VARIATION: dict[str, Any] = {
+    "sweep": "securities",
+    "calendar": "24/7",
+    "regimes": [
+        {
+            "regime": "csa",
+            "methodology": "csa",
+            "measure": "variation",
+            "kinds": ["cash", "bond", "otc"],
+            "terms": ANNEX,
+            "clock": NOTIFIED,
+            "market_cures": False,
+            "warns": False,
+        }
+    ],
+}
+CSA_INITIAL: dict[str, Any] = {
+    "sweep": "securities",
+    "calendar": "24/7",
+    "regimes": [
+        {
+            **CSA_VARIATION["regimes"][0],
+            "measure": "initial",
+            "terms": {**ANNEX, "threshold": "0"},
+        }
+    ],
+}
+MIXED: dict[str, Any] = {
+    "sweep": "securities",
+    "calendar": "24/7",
+    "fee_rate": "0.0005",
+    "regimes": [
+        {
+            **POOL,
+            "regime": "house",
+            "kinds": ["equity", "etf", "crypto"],
+            "parts": [
+                ADAPTIVE,
+                _part("span", "requirement", ["future"], parameters="demo_exchange", initial_multiplier="1.10"),
+                _part("collateral", "haircut", ["crypto"], parameters="demo_ratios", loan_rate="0.05"),
+            ],
+            "clock": {**NEW_YORK, "count": 2},
+            "watch_rate": "1.25",
+            "warning_rate": "1.10",
+        }
+    ],
+}
+ADAPTIVE_FUND: dict[str, Any] = {
+    "sweep": "securities",
+    "calendar": "24/7",
+    "fee_rate": "0.0005",
+    "regimes": [
+        {
+            **POOL,
+            "regime": "house",
+            "kinds": ["equity", "etf"],
+            "parts": [ADAPTIVE],
+            "clock": {**NEW_YORK, "count": 2},
+            "watch_rate": "1.50",
+            "warning_rate": "1.20",
+        }
+    ],
+}
+POLICIES = {
+    "us_margin": US_MARGIN,
+    "us_portfolio": US_PORTFOLIO,
+    "crypto_loan": CRYPTO_LOAN,
+    "us_futures": US_FUTURES,
+    "crypto_perpetuals": CRYPTO_PERPETUALS,
+    "crypto_options": CRYPTO_OPTIONS,
+    "csa_variation": CSA_VARIATION,
+    "csa_initial": CSA_INITIAL,
+    "mixed": MIXED,
+    "adaptive_fund": ADAPTIVE_FUND,
 }

@@ -79,9 +79,9 @@ def listings(at: datetime) -> list[Listing]:
 
 def step(before: Sequence[Listing], *, seed: int, tick: int, at: datetime) -> list[Incoming]:
     """The next quote of every listing. Pure."""
-    roots = [one for one in before if one.mark > 0 and not _follows(one, before)]
+    roots = [one for one in before if one.mark and not _follows(one, before)]
     moved = dict(zip((one.code for one in roots), walk(roots, seed=seed, tick=tick), strict=True))
-    marks = {one.code: rounded(moved[one.code], one.tick_size) for one in roots}
+    marks = {one.code: rounded(moved[one.code], one.tick_size).copy_sign(one.mark) for one in roots}
     known = {one.code: one for one in before}
     for one in before:
         if one.code not in marks:
@@ -93,7 +93,7 @@ def step(before: Sequence[Listing], *, seed: int, tick: int, at: datetime) -> li
 
 
 def walk(roots: Sequence[Listing], *, seed: int, tick: int) -> Floats:
-    """The next price of every instrument that stands for itself."""
+    """The size of the next price of every instrument that stands for itself; a price below nothing keeps its side."""
     draws = np.random.default_rng([seed, tick])
     market = draws.standard_normal()
     sectors = sorted({one.sector for one in roots})
@@ -101,8 +101,8 @@ def walk(roots: Sequence[Listing], *, seed: int, tick: int) -> Floats:
     own = draws.standard_normal(len(roots))
     shared = np.array([by_sector[one.sector] for one in roots])
     volatility = np.array([VOLATILITY.get(Kind(one.kind), COMMON_VOLATILITY) for one in roots])
-    prices = np.array([float(one.mark) for one in roots])
-    began = np.array([float(one.began) for one in roots])
+    prices = np.array([abs(float(one.mark)) for one in roots])
+    began = np.array([abs(float(one.began)) for one in roots])
     noise = (
         math.sqrt(MARKET_SHARE) * market
         + math.sqrt(SECTOR_SHARE) * shared

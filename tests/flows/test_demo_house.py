@@ -1,13 +1,17 @@
 """The demonstration house tells its stories from the first sweep on."""
 
+from decimal import ROUND_CEILING, Decimal
+
 import pytest
 from django.contrib.auth.models import User
 
+from accounts.models import Account
 from backoffice import invariants
 from backoffice.demo import build
-from margin import history, sweep
+from margin import assessments, history, sweep
 from margin.models import Assessment, Charge, MarginCall, Measure, Warning
 from market import clock
+from market.models import ParameterSet
 
 
 @pytest.fixture
@@ -31,7 +35,8 @@ def test_each_client_has_the_story_that_was_written_for_it(house):
     assert MarginCall.objects.get(account__code="L2002").amount_called == 281_200
     # Kauri: 1,075,000 ÷ 1,320,000 = 81.4 %: beyond the liquidation rung
     assert MarginCall.objects.get(account__code="L2003").amount_called == 1_075_000 - 792_000
-    assert not {code for code, _ in calls} & {"A1002", "A1005", "A1011", "L2001"}
+    quiet = {"A1002", "A1005", "A1011", "L2001", "P4001", "P4002", "O5002", "M6001", "A7001", "F8001", "F8002"}
+    assert not {code for code, _ in calls} & quiet
 
 
 def test_hazel_writes_options_and_is_called_by_the_strategy_rules(house):
@@ -55,6 +60,85 @@ def test_birch_is_warned_and_hazels_note_is_unpriced_with_the_reason(house):
     assert not Warning.objects.filter(account__code="A1002").exists()
     (reason,) = Assessment.objects.get(account__code="A1011").reasons
     assert reason == "no rule for otc NOTE7"
+
+
+def figures(code, regime):
+    measure = Measure.objects.get(assessment__account__code=code, assessment__status="priced", regime=regime)
+    return measure.equity, measure.requirement
+
+
+def explained(code):
+    """(equity, requirement) of an account's only regime as told now: a quiet account leaves no rows in a sweep."""
+    (regime,) = assessments.explain(Account.objects.get(code=code), at=clock.now())["regimes"]
+    return Decimal(regime["rounding"]["equity"]), Decimal(regime["rounding"]["requirement"])
+
+
+def published_rates():
+    document = ParameterSet.objects.get(name="demo_rates").document
+    return {code: Decimal(rate) for code, rate in document["rates"].items()}
+
+
+def test_nutmeg_is_called_up_to_the_initial_requirement_of_its_futures(house):
+    # Cash 130,000; crude 10 × 1,000 × (72.40 − 75.00) = −26,000; index −2 × 50 × (6,150 − 6,100) = −5,000: 99,000.
+    assert figures("F3001", "futures") == (
+        99_000,
+        # Scenario 13: 10 × 5,000 + 5 × 2,450 = 62,250; index 2 × 50 × 250 = 25,000; puts owed 5 × 3,400 = 17,000.
+        62_250 + 25_000 + 17_000,
+    )
+    # Initial: 1.10 × 87,250 + 17,000 = 112,975
+    assert MarginCall.objects.get(account__code="F3001").amount_called == 112_975 - 99_000
+
+
+def test_oak_stands_close_to_its_warning_in_two_currencies(house):
+    # 0.2 BTC × 96,000 × 0.95 = 18,240; linear 5 × 96,100 − 479,500 = 1,000; inverse 240,000 ÷ 96,000 − 2.4 = 0.1 BTC.
+    # Linear: 0.05 × 480,500 − 7,500 = 16,525. Inverse: 2.5 BTC × 0.05 − 0.06 = 0.065 BTC, 6,240.
+    # 100 ÷ 96,000 is fixed to 18 digits, and what is asked is rounded up: a cent.
+    assert figures("P4001", "exchange") == (18_240 + 1_000 + 9_600, Decimal("22765.01"))
+    assert not Warning.objects.filter(account__code="P4001").exists()  # below 27,318.01
+
+
+def test_quince_delivers_what_is_missing_rounded_up_and_its_initial_margin_is_enough(house):
+    # Exposure 840,000 − 105,000 = 735,000, less the threshold of 250,000, less 200,000 posted: 285,000; to 50,000 up
+    assert figures("O5001", "csa") == (200_000, 485_000)
+    assert MarginCall.objects.get(account__code="O5001").amount_called == 300_000
+    # G = 4 % × 20 million + 6 % × 10 million = 1,400,000; NGR = 735 ÷ 840 = 0.875; 0.4 G + 0.6 × 0.875 G
+    assert explained("O5002") == (1_500_000, 560_000 + 735_000)
+
+
+def test_spruce_is_warned_at_rates_that_follow_volatility(house):
+    rates = published_rates()
+    # The index fund is at the least rate. 5,000 × 180 + 1,500 × 610 − 1,555,000 = 260,000
+    requirement = rates["ALFA"] * 900_000 + Decimal("0.10") * 915_000
+    assert Decimal("0.10") < rates["ALFA"] < Decimal("0.25")
+    assert rates["BRDX"] < Decimal("0.10")
+    assert figures("A7001", "house") == (260_000, requirement.quantize(Decimal("0.01"), ROUND_CEILING))
+    assert Warning.objects.filter(account__code="A7001", regime="house").exists()
+
+
+def test_teak_is_margined_as_one_and_its_hedge_alone_would_be_called(house):
+    # 12 − 8 = 4 crude: 27,000 + 4 × 1,000 × (72.40 − 72.00) = 28,600 against 4 × 5,000.
+    # The hedge alone: 12,000 − 8 × 400 = 8,800 against 40,000.
+    assert explained("F8001") == (28_600, 20_000)
+    assert not Assessment.objects.filter(account__code="F8002").exists()
+
+
+def test_rowan_is_margined_over_stocks_futures_coins_and_euros_in_one_regime(house):
+    # 320,000 + 84,000 + 192,000 + 150,000 × 1.1172 − 300,000; futures 2 × 50 × (6,150 − 6,100); haircuts 5 % and 2 %
+    equity = 463_580 + 5_000 - 9_600 - Decimal("3351.60")
+    rates = published_rates()
+    stocks = max(rates["DLTA"], Decimal("0.10")) * 320_000 + max(rates["BRVO"], Decimal("0.10")) * 84_000
+    # Two index futures 25,000; 5 % of the debt 15,000; the sum is rounded up to the cent
+    requirement = (stocks + 25_000 + 15_000).quantize(Decimal("0.01"), ROUND_CEILING)
+    assert explained("M6001") == (equity, requirement)
+
+
+def test_poplar_writes_calls_against_its_coins_by_the_grid_of_scenarios(house):
+    # 5 × 96,000 − 5 × 11,090 − 250,000 = 174,550
+    equity, requirement = explained("P4002")
+    assert equity == 174_550
+    # At least 1.5 % of the coins and 0.3 % per call sold; at most 0.8 of the coins' fall of 18 % on top.
+    charges = Decimal("0.015") * 480_000 + Decimal("0.003") * 480_000
+    assert charges < requirement < charges + Decimal("0.8") * Decimal("0.18") * 480_000
 
 
 def test_everything_is_in_order_afterwards(house):

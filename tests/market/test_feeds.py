@@ -310,6 +310,14 @@ def test_every_made_up_quote_passes_the_guard_except_the_slips() -> None:
     assert slips <= first | {tick + demo.SLIP_EVERY for tick in first}
 
 
+def test_a_contract_that_is_worth_less_than_nothing_moves_too_and_stays_below() -> None:
+    state = [listing("SWAP", "-840000", kind="otc"), listing("AAA", "100")]
+    after = demo.step(state, seed=7, tick=3, at=NOON)
+    assert after[0].mark < 0
+    assert after[0].mark != state[0].mark
+    assert abs(after[0].mark / state[0].mark - 1) < Decimal("0.05")
+
+
 def test_prices_stay_near_where_they_began_for_a_whole_day() -> None:
     state = HOUSE
     for tick in range(2000):
