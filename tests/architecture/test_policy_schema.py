@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from backoffice.demo.policies import CRYPTO_LOAN, US_MARGIN, US_PORTFOLIO
+from backoffice.demo.policies import CRYPTO_LOAN, POLICIES, US_MARGIN
 from margin import due, policies, workflow
 from margin.engine import adaptive
 from margin.engine.columns import KINDS, MARGIN_CLASSES
@@ -71,7 +71,6 @@ HOURS = {"unit": "hours", "count": 4}
 RIGHT: dict[str, Example] = {
     **contract_policies.RIGHT,
     "the US margin policy as it is": (US_MARGIN, "sweep", "securities"),
-    "the portfolio policy as it is": (US_PORTFOLIO, "sweep", "securities"),
     "the loan policy as it is": (CRYPTO_LOAN, "sweep", "crypto"),
     "no calendar": (US_MARGIN, "calendar", GONE),
     "a fee in quotes": (US_MARGIN, "fee_rate", "0.0125"),
@@ -185,6 +184,12 @@ def test_what_is_no_policy_at_all_is_refused_by_both(document):
 @pytest.mark.parametrize(("document", "path", "value"), ONLY_READING_SEES.values(), ids=ONLY_READING_SEES.keys())
 def test_what_a_schema_cannot_compare_is_refused_when_the_terms_are_read(document, path, value):
     assert not is_read(changed(document, path, value))
+
+
+@pytest.mark.parametrize("document", POLICIES.values(), ids=POLICIES.keys())
+def test_the_policies_of_the_demonstration_pass_both(document):
+    policies.parse(document)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
 
 
 def printed_regimes() -> Iterable[tuple[str, dict[str, Any]]]:
