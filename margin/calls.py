@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from accounts.models import Revision
+from accounts.models import Account, Revision
 from margin import chain, rows
 from margin.actors import Actor
 from margin.models import MarginCall
@@ -218,11 +218,14 @@ def _carry_out(moves: list[Move], *, at: datetime, actor: Actor) -> list[Outcome
     heads = chain.lock({move.account_id for move in moves})
     revisions = _revisions(moves)
     known = _current_calls(moves)
+    members = _members(moves)
     outcomes: dict[int, Outcome] = {}
     waiting = list(enumerate(moves))
     while waiting:
         wave, waiting = _one_per_account(waiting)
-        outcomes.update(_carry_wave(wave, heads=heads, known=known, revisions=revisions, at=at, actor=actor))
+        outcomes.update(
+            _carry_wave(wave, heads=heads, known=known, revisions=revisions, members=members, at=at, actor=actor)
+        )
     return [outcomes[index] for index in range(len(moves))]
 
 
@@ -243,6 +246,7 @@ def _carry_wave(
     heads: dict[int, chain.Head],
     known: dict[Any, MarginCall],
     revisions: dict[int, int],
+    members: set[int],
     at: datetime,
     actor: Actor,
 ) -> dict[int, Outcome]:
@@ -251,6 +255,8 @@ def _carry_wave(
     for index, move in wave:
         head = heads[move.account_id]
         try:
+            if move.verb == Verb.ISSUE and move.account_id in members:
+                raise StaleCall(f"account {move.account_id} is margined with another, on which calls are issued")
             before = _call_of(move, known, revisions)
             event_at = max(at, head.at) if head.at else at
             steps.append(rows.step(index, move, before, seq=head.seq + 1, at=event_at))
@@ -305,6 +311,13 @@ def _revisions(moves: list[Move]) -> dict[int, int]:
         lead = member.account.margined_with_id or member.account_id
         found[lead] = found.get(lead, 0) + member.number
     return found
+
+
+def _members(moves: list[Move]) -> set[int]:
+    """Accounts to be called that are margined with another. None of the others joins one until the transaction ends."""
+    issuing = sorted({move.account_id for move in moves if move.verb == Verb.ISSUE})
+    locked = Account.objects.filter(pk__in=issuing).order_by("pk").select_for_update(no_key=True)
+    return {pk for pk, lead in locked.values_list("pk", "margined_with") if lead is not None}
 
 
 def _current_calls(moves: list[Move]) -> dict[Any, MarginCall]:

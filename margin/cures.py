@@ -19,7 +19,8 @@ CURING = (CashMovement.Kind.DEPOSIT.value,)
 SO_FAR = """
 SELECT c.id,
        coalesce((SELECT sum(k.release) FROM margin_cure k WHERE k.call_id = c.id), 0),
-       EXISTS (SELECT FROM accounts_fill f WHERE f.account_id = c.account_id AND f.traded_at >= c.issued_at),
+       EXISTS (SELECT FROM accounts_fill f JOIN accounts_account a ON a.id = f.account_id
+               WHERE (a.id = c.account_id OR a.margined_with_id = c.account_id) AND f.traded_at >= c.issued_at),
        EXISTS (SELECT FROM margin_plan p WHERE p.call_id = c.id
                AND (p.state = 'approved' OR p.state = 'proposed' AND p.expires_at >= %s)),
        EXISTS (SELECT FROM margin_planfill f JOIN margin_planline l ON l.id = f.line_id

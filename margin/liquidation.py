@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
-from accounts import cash, fills
+from accounts import cash, fills, holdings
 from accounts.models import Account, CashMovement, Fill
 from margin import calls, chain, policies, prices, snapshot
 from margin.actors import Actor
@@ -131,7 +131,7 @@ def record_fill(
         raise calls.IllegalMove(f"plan {plan.pk} is {plan.state}; nothing of it may be filled")
     with transaction.atomic():
         fill = fills.apply_fill(
-            plan.call.account,
+            _holder(plan.call.account, line, quantity),
             instrument=line.instrument,
             quantity=quantity,
             price=price,
@@ -146,6 +146,22 @@ def record_fill(
         _record(plan, Verb.FILL, at=at, actor=actor, details=details)
         settle(plan, at=at, actor=actor)
     return fill
+
+
+def _holder(lead: Account, line: PlanLine, quantity: Decimal) -> Account:
+    """Who of the accounts measured as one delivers a fill: the lead, or the first member, that holds so much."""
+    members = list(lead.members.order_by("code"))
+    if not members:
+        return lead
+    holdings.lock_instruments([line.instrument_id, cash.instrument(line.instrument.currency).pk])
+    holdings.lock_accounts([lead.pk, *(member.pk for member in members)])
+    held = holdings.held([lead.pk, *(member.pk for member in members)], [line.instrument_id])
+    for account in (lead, *members):
+        has, _ = held.get((account.pk, line.instrument_id), holdings.NOTHING)
+        if has * quantity < 0 and abs(has) >= abs(quantity):
+            return account
+    listed = ", ".join(account.code for account in (lead, *members))
+    raise calls.Refused(f"none of {listed} holds {abs(quantity).normalize():f} alone; record a fill for each account")
 
 
 def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:

@@ -81,7 +81,7 @@ def take(
     places = {code: place for place, code in enumerate(in_force)}
     with one_moment():
         account_rows = _accounts(accounts, places, prices.at)
-        stream = _positions(accounts, past)
+        stream = _positions(accounts, past, prices.at)
         visible = _visible()
     stored = stored_instruments()
     instruments = build.instruments(instrument_rows(stored, prices), {row.currency for row in account_rows})
@@ -151,14 +151,14 @@ def _accounts(chosen: Accounts, places: Mapping[str, int], at: datetime) -> list
         ]
 
 
-def _members(chosen: Accounts) -> dict[int, int]:
-    """Member → lead, for the leads among the chosen accounts."""
+def _members(chosen: Accounts, at: datetime) -> dict[int, int]:
+    """Open member → lead, for the leads among the chosen accounts."""
     condition, parameters = chosen.condition("margined_with_id")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, margined_with_id FROM accounts_account"  # noqa: S608 - text of ours
-            f" WHERE margined_with_id IS NOT NULL AND {condition}",
-            parameters,
+            f" WHERE margined_with_id IS NOT NULL AND {condition} AND (closed_on IS NULL OR closed_on > %s)",
+            [*parameters, at.date()],
         )
         return dict(cursor.fetchall())
 
@@ -182,9 +182,9 @@ GROUP BY 1, 2
 """
 
 
-def _positions(chosen: Accounts, past: Past | None) -> bytes:
+def _positions(chosen: Accounts, past: Past | None, at: datetime) -> bytes:
     condition, parameters = chosen.condition("account_id")
-    members = _members(chosen)
+    members = _members(chosen, at)
     if members:
         condition, parameters = f"({condition} OR account_id = ANY (%s))", (*parameters, list(members))
     query = (HELD if past is None else HELD_THEN).format(condition=condition)

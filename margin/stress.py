@@ -77,9 +77,10 @@ def of_accounts(accounts: Iterable[Account], grid: StressGrid, *, at: datetime) 
     if grid.kind:
         raise Wrong("kind", "belongs to the stress of the whole house")
     in_force = policies.in_force(at)
+    listed = {account.pk for account in accounts}
+    accounts = [account for account in accounts if account.margined_with_id not in listed]  # measured with their lead
     for account in accounts:
-        if account.agreement not in in_force:
-            raise policies.NoPolicy(f"no approved policy {account.agreement!r} is in force for account {account}")
+        policies.check_governs(account, in_force, at=at)
     chosen = {account.agreement: in_force[account.agreement] for account in accounts}
     return _answer(chosen, snapshot.Accounts(ids=[account.pk for account in accounts]), grid, at)
 
