@@ -285,22 +285,14 @@ def _check_position(values: Mapping[str, Any], instrument: Instrument | None, ef
         raise strict.refuse("instrument", reason)
     if quantity and instrument.ended_at is not None and effective_at >= instrument.ended_at:
         raise strict.refuse("instrument", f"{instrument.code} ended at {instrument.ended_at.isoformat()}")
+    owes = instrument.inverse and instrument.kind in MARGINED  # bought, it is a debt in the coin (`accounts.fills`)
     if instrument.kind == Kind.CASH:
         cash.checked(quantity, instrument, field="quantity")
         if cost is not None:
             raise strict.refuse("cost", f"must be empty; {instrument.code} is cash")
-    elif cost and (not quantity or (_is_against(cost, quantity, instrument) and not instrument.may_be_negative)):
-        sign = "the opposite sign" if _owes_when_bought(instrument) else "the quantity's sign"
+    elif cost and (not quantity or (((cost < 0) != (quantity < 0)) != owes and not instrument.may_be_negative)):
+        sign = "the opposite sign" if owes else "the quantity's sign"
         raise strict.refuse("cost", f"{cost} does not go with the quantity {quantity}; it has {sign}")
-
-
-def _is_against(cost: Decimal, quantity: Decimal, instrument: Instrument) -> bool:
-    return ((cost < 0) != (quantity < 0)) != _owes_when_bought(instrument)
-
-
-def _owes_when_bought(instrument: Instrument) -> bool:
-    """An inverse future or perpetual that is bought is a debt in the coin, of negative cost (`accounts.fills`)."""
-    return instrument.inverse and instrument.kind in MARGINED
 
 
 # --- writing ----------------------------------------------------------------------------------------
