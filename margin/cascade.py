@@ -53,6 +53,11 @@ def read(document: Any) -> CascadeQuestion:
     asked = forms.read(CascadeQuestion, document)
     if not 0 <= asked.floor_rate < 1 or not 0 <= asked.late_rate <= 1 or not 0 <= asked.recovery_rate <= 1:
         raise Wrong("", "floor_rate must be from 0 to below 1, late_rate and recovery_rate from 0 to 1")
+    if asked.capital < 0:
+        raise Wrong("capital", "is negative; what is owed is cleared from what there is")
+    for code, amount in asked.means.items():
+        if amount < 0:
+            raise Wrong(f"means.{code}", "is negative; what is owed is cleared from what there is")
     return asked
 
 
