@@ -21,6 +21,7 @@ from market.models import Instrument, Kind, Session
 
 SOURCE = "settlement"
 CATCH_UP_DAYS = 10  # a longer gap is closed by naming `since`
+MOST_DAYS = 400  # in one run
 BATCH = 5_000
 
 
@@ -54,10 +55,13 @@ def settle(*, on: date, at: datetime, since: date | None = None) -> Settled:
     """Settle every trading day not settled yet up to `on` (included), in order, future by future.
 
     Starts at `since`, or ten days back. May run at any time and any number of times. A day that cannot be settled
-    keeps the later days of its future waiting.
+    keeps the later days of its future waiting. Refused where that is more than MOST_DAYS.
     """
     posted, refused = 0, []
+    on = min(on, latest_day(at))
     first = since or on - timedelta(days=CATCH_UP_DAYS - 1)
+    if (on - first).days >= MOST_DAYS:
+        raise strict.refuse("since", f"{first} is more than {MOST_DAYS} days before {on}; settle in shorter spans")
     for future in _futures(first):
         day = first
         try:

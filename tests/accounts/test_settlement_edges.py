@@ -1,8 +1,11 @@
 """Variation margin where days, trades and accounts do not come in order. Figures by pencil."""
 
-import pytest
+from datetime import date
 
-from accounts import holdings, positions
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts import holdings, positions, settlement
 from accounts.models import Account, CashMovement
 from tests.accounts import world
 from tests.accounts.test_settlement import AT, ON, D, close, oil, settle, trade
@@ -77,3 +80,25 @@ def test_who_appears_while_the_accounts_are_locked_waits_for_the_next_run(monkey
     assert settle().posted == 1
     assert not CashMovement.objects.filter(account=late).exists()
     assert settle().posted == 1
+
+
+def test_days_to_come_are_not_listed_and_a_span_has_a_limit():
+    account, usd, future = world.account(), world.usd(), oil()
+    trade(account, future, "1", "70")
+    close(future, "71")
+    assert settlement.settle(on=date.max, since=ON, at=AT).posted == 1
+    assert world.holds(account, usd) == 1000
+    with pytest.raises(CommandError, match="settle in shorter spans"):
+        call_command("settle_futures", since="1900-01-01")
+
+
+@pytest.mark.parametrize("wrong", [{"since": "x"}, {"on": "2026-02-30"}, {"on": "20261120"}])
+def test_bad_days_are_refused(wrong):
+    with pytest.raises(CommandError):
+        call_command("settle_futures", **wrong)
+
+
+@pytest.mark.parametrize("since", ["x", "2026-11-20", "2026-11-20T00:00:00", "9999-12-31T23:59:59Z\0"])
+def test_bad_instants_are_refused(since):
+    with pytest.raises(CommandError):
+        call_command("pay_funding", since=since)
