@@ -116,7 +116,7 @@ def apply_action(action: CorporateAction, *, at: datetime) -> bool:
     * split: quantities are multiplied, fractions kept, cost unchanged; quotes are not touched;
     * write-off: the position ends at zero, and its last fact keeps what had been paid;
     * expiry: the position ends at zero against `settlement_price` × quantity × multiplier in cash, which may be
-      negative. For a contract that pays variation margin that price is what is still to be paid per unit;
+      negative. A future is closed at that price: it pays the profit since it was opened or last settled;
     * delisting, symbol change: positions stay as they are.
 
     Returns False, changing nothing, if it is applied already. Raises Refused if it may not be applied (yet).
@@ -247,11 +247,11 @@ def _adjust(action: CorporateAction, accounts: Collection[int] | None, *, at: da
         )
         for owed in due
     ]
+    settled = _settlements(action, due) if action.kind == Action.EXPIRY else []
     if adjustments:
         _insert(adjustments)
         _move(adjustments, cost=None, rule=holdings.CostRule.KEEP)
-    if action.kind == Action.EXPIRY:
-        cash.post(_settlements(action, due), at=at)
+    cash.post(settled, at=at)
     return [owed.account_id for owed in due]
 
 
@@ -260,10 +260,11 @@ def _settlements(action: CorporateAction, due: Sequence[Due]) -> list[CashMoveme
     if price is None or not due:
         return []
     currency = cash.instrument(instrument.currency)
+    held = holdings.held([owed.account_id for owed in due], [instrument.pk])
     movements = []
     with localcontext(holdings.ARITHMETIC):
         for owed in due:
-            paid = -owed.change * price * instrument.multiplier / instrument.price_divisor
+            paid = _paid(action, owed, held.get((owed.account_id, instrument.pk), holdings.NOTHING))
             amount = paid.quantize(cash.minor(currency), rounding=ROUND_HALF_EVEN)
             if amount:
                 movements.append(
@@ -279,6 +280,22 @@ def _settlements(action: CorporateAction, due: Sequence[Due]) -> list[CashMoveme
                     )
                 )
     return movements
+
+
+def _paid(action: CorporateAction, owed: Due, held: holdings.Held) -> Decimal:
+    """What an expiry pays one account: the value at the settlement price, of a future only the profit."""
+    instrument, price = action.instrument, action.settlement_price or Decimal(0)
+    worth = holdings.notional(owed.change, price, instrument)
+    if instrument.kind not in holdings.MARGINED:
+        return -worth
+    traded = holdings.Change(
+        owed.account_id, instrument.pk, owed.change, owed.reference, action.effective_at, cost=worth
+    )
+    profit = holdings.realised(held, traded)
+    if profit is None:
+        reason = f"what account {owed.account_id} paid for {instrument.code} is not known, so neither is its profit"
+        raise strict.refuse("cost", f"{reason}; load its position with a cost, then apply the expiry again")
+    return profit
 
 
 def _insert(adjustments: Sequence[Adjustment]) -> set[int]:

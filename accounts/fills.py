@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.db import IntegrityError, transaction
 
 from accounts import adjustments, cash, holdings, ledgers
+from accounts.holdings import MARGINED, notional
 from accounts.models import Account, Cause, Fill, PositionFact
 from market import strict
 from market.models import Instrument, Kind
@@ -29,7 +30,6 @@ COLUMNS = {  # of accounts_fill, with their types
     "settles_on": "date",
     "reverses_id": "bigint",
 }
-MARGINED = (Kind.FUTURE, Kind.PERPETUAL)  # paid by variation margin, not when traded
 SAME = ("account_id", "instrument_id", "quantity", "price", "fee", "traded_at", "settles_on", "reverses_id")
 SAME_BUST = ("account_id", "reverses_id")  # a bust repeats everything else from the fill it takes back
 
@@ -126,26 +126,6 @@ def bust(fill: Fill, *, source: str, external_reference: str, at: datetime) -> F
 def reference(fill: Fill) -> str:
     """What position facts call a fill."""
     return f"fill:{fill.source}:{fill.external_reference}"
-
-
-def notional(quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
-    """What a quantity costs at a price, in the instrument's currency, exact.
-
-    An inverse future or perpetual is quoted in money and paid in the coin: a unit is a debt of multiplier ÷ price
-    coins, here half-even to 8 places over the whole quantity, so that value less cost is the profit in coins. Refused
-    where that price is zero.
-
-    >>> swap = Instrument(kind="perpetual", inverse=True, multiplier=Decimal(100), price_divisor=1)
-    >>> notional(Decimal(50), Decimal(40000), swap)
-    Decimal('-0.12500000')
-    """
-    with localcontext(holdings.ARITHMETIC):
-        if not (instrument.inverse and instrument.kind in MARGINED):
-            return quantity * price * instrument.multiplier / instrument.price_divisor
-        if not price:
-            raise strict.refuse("price", f"is zero, and {instrument.code} is paid in coins at that price")
-        coins = -quantity * instrument.multiplier * instrument.price_divisor / price
-        return coins.quantize(holdings.CENTIMILLIONTH)
 
 
 def cash_effect(fill: Fill, instrument: Instrument, currency: Instrument) -> Decimal:

@@ -18,11 +18,13 @@ from django.db import connection, transaction
 
 from accounts.models import Cause
 from market import strict
+from market.models import Instrument, Kind
 
 ARITHMETIC = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
 CENTIMILLIONTH = Decimal(1).scaleb(-8)  # the finest step of an amount column
 LIMIT = Decimal(10) ** 20  # of quantities and amounts: their columns hold twenty digits before the point
 COPY_ROWS = 50_000
+MARGINED = (Kind.FUTURE, Kind.PERPETUAL)  # paid by variation margin, not when traded
 
 
 class CostRule(Enum):
@@ -93,6 +95,26 @@ def _traded_cost(held: Held, change: Decimal, paid: Decimal | None) -> Decimal |
     if (quantity > 0) == (after > 0):  # reducing: in proportion
         return None if cost is None else cost * after / quantity
     return None if paid is None else paid * after / change  # through zero: what is held now was bought just now
+
+
+def notional(quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
+    """What a quantity costs at a price, in the instrument's currency, exact.
+
+    An inverse future or perpetual is quoted in money and paid in the coin: a unit is a debt of multiplier ÷ price
+    coins, here half-even to 8 places over the whole quantity, so that value less cost is the profit in coins. Refused
+    where that price is zero.
+
+    >>> swap = Instrument(kind="perpetual", inverse=True, multiplier=Decimal(100), price_divisor=1)
+    >>> notional(Decimal(50), Decimal(40000), swap)
+    Decimal('-0.12500000')
+    """
+    with localcontext(ARITHMETIC):
+        if not (instrument.inverse and instrument.kind in MARGINED):
+            return quantity * price * instrument.multiplier / instrument.price_divisor
+        if not price:
+            raise strict.refuse("price", f"is zero, and {instrument.code} is paid in coins at that price")
+        coins = -quantity * instrument.multiplier * instrument.price_divisor / price
+        return coins.quantize(CENTIMILLIONTH)
 
 
 def rounded(cost: Decimal | None) -> Decimal | None:

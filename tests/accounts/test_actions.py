@@ -82,6 +82,37 @@ def test_crude_oil_expires_at_minus_37_63_and_the_long_pays(quantity, cash):
     assert (movement.kind, movement.amount, movement.effective_at) == ("settlement", D(cash), at)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "cost", "cash"), [("2", "140000", "2000"), ("-2", "-140000", "-2000")], ids=["buyer", "seller"]
+)
+def test_a_future_expires_by_paying_the_profit_since_it_was_opened_or_last_settled(quantity, cost, cash):
+    # two of 1,000 barrels held at 70.00, expired at 71.00: 2 × 1,000 × 1.00, once
+    terms = {"kind": "future", "multiplier": D(1000), "expires_at": AT}
+    oil, account, usd = world.instrument("CLZ", **terms), world.account(), world.usd()
+    hold(account, oil, quantity, cost, since=AT - DAY)
+    positions.apply_action(world.action("expiry", oil, effective_at=AT - HOUR, settlement_price=D(71)), at=AT)
+    assert (world.holds(account, oil), world.holds(account, usd)) == (D(0), D(cash))
+
+
+def test_a_late_fill_of_an_expired_future_pays_its_own_profit():
+    terms = {"kind": "future", "multiplier": D(1000), "expires_at": AT}
+    oil, account, usd = world.instrument("CLZ", **terms), world.account(), world.usd()
+    hold(account, oil, "2", "140000", since=AT - DAY)
+    positions.apply_action(world.action("expiry", oil, effective_at=AT - HOUR, settlement_price=D(71)), at=AT)
+    fill(account, oil, "1", traded_at=AT - DAY, price="70.5")
+    assert (world.holds(account, oil), world.holds(account, usd)) == (D(0), D(2500))
+
+
+def test_a_future_of_unknown_cost_cannot_expire_and_says_whose():
+    terms = {"kind": "future", "multiplier": D(1000), "expires_at": AT}
+    oil, account, _ = world.instrument("CLZ", **terms), world.account(), world.usd()
+    hold(account, oil, "2", since=AT - DAY)
+    expiry = world.action("expiry", oil, effective_at=AT - HOUR, settlement_price=D(71))
+    with pytest.raises(Refused, match=f"what account {account.pk} paid for CLZ is not known"):
+        positions.apply_action(expiry, at=AT)
+    assert world.holds(account, oil) == D(2)
+
+
 def test_an_option_expires_worthless_without_cash_and_a_missing_price_is_not_zero():
     share, account, usd = world.instrument("X"), world.account(), world.usd()
     terms = {"underlying": share, "strike": D(50), "right": "call", "style": "american", "multiplier": D(100)}
