@@ -26,28 +26,28 @@ def _decimal(number: Fraction) -> Decimal:
 
 def _posted(inputs: Inputs) -> list[support.Posted]:
     names = ("haircut", "fx_haircut", "disputed")
-    return [support.Posted(item["value"], *(item.get(name, _ZERO) for name in names)) for item in inputs["posted"]]
+    return [support.Posted(item["value"], *(item.get(name) or _ZERO for name in names)) for item in inputs["posted"]]
 
 
 def csa_im_amount(inputs: Inputs) -> Inputs:
     held = support.held(
         _posted(inputs),
-        prior_delivery=inputs.get("prior_delivery", _ZERO),
-        prior_return=inputs.get("prior_return", _ZERO),
-        disputed_transfer=inputs.get("disputed_transfer", _ZERO),
+        prior_delivery=inputs.get("prior_delivery") or _ZERO,
+        prior_return=inputs.get("prior_return") or _ZERO,
+        disputed_transfer=inputs.get("disputed_transfer") or _ZERO,
         fx_haircut_twice=inputs.get("cdm_additional_alias", True),
     )
     required = support.initial_support_amount(
         margin=inputs["margin_amount"],
-        threshold=inputs.get("threshold", _ZERO),
-        approach=inputs.get("approach", "distinct"),
+        threshold=inputs.get("threshold") or _ZERO,
+        approach=inputs.get("approach") or "distinct",
         independent_amount=inputs.get("margin_ia") or _ZERO,
     )
-    terms = support.Transfer(inputs.get("mta", _ZERO), inputs.get("rounding", _ZERO))
+    terms = support.Transfer(inputs.get("mta") or _ZERO, inputs.get("rounding") or _ZERO)
     if inputs.get("direction", "delivery") == "delivery":
-        amount = support.delivery(required, held, terms, disputed=inputs.get("disputed_delivery", _ZERO))
+        amount = support.delivery(required, held, terms, disputed=inputs.get("disputed_delivery") or _ZERO)
     else:
-        amount = support.returned(required, held, terms, disputed=inputs.get("disputed_return", _ZERO))
+        amount = support.returned(required, held, terms, disputed=inputs.get("disputed_return") or _ZERO)
     return {"amount": amount}
 
 
@@ -58,15 +58,15 @@ def haircut_value(inputs: Inputs) -> Inputs:
 def vm_call(inputs: Inputs) -> Inputs:
     required = support.bilateral_support(
         value=inputs["value"],
-        independent_amount=inputs.get("independent_amount", _ZERO),
-        threshold_receive=inputs.get("threshold_rcv", _ZERO),
-        threshold_pay=inputs.get("threshold_pay", _ZERO),
+        independent_amount=inputs.get("independent_amount") or _ZERO,
+        threshold_receive=inputs.get("threshold_rcv") or _ZERO,
+        threshold_pay=inputs.get("threshold_pay") or _ZERO,
     )
     call = support.bilateral_call(
         required,
-        balance=inputs.get("balance", _ZERO),
-        under_way=inputs.get("open_margin", _ZERO),
-        minimum=inputs.get("mta", _ZERO),
+        balance=inputs.get("balance") or _ZERO,
+        under_way=inputs.get("open_margin") or _ZERO,
+        minimum=inputs.get("mta") or _ZERO,
     )
     return {"credit_support": required, "call": call}
 
@@ -74,7 +74,7 @@ def vm_call(inputs: Inputs) -> Inputs:
 def grid(inputs: Inputs) -> Inputs:
     trades = [
         schedule.Trade(
-            str(trade["id"]), _CLASSES[trade["class"]], trade["notional"], trade.get("pv", _ZERO), trade["maturity"]
+            str(trade["id"]), _CLASSES[trade["class"]], trade["notional"], trade.get("pv") or _ZERO, trade["maturity"]
         )
         for trade in inputs["trades"]
     ]

@@ -31,7 +31,7 @@ def total(inputs: Inputs) -> Mapping[str, Any]:
     names = ("scan", "intra_spread", "spot_charge", "inter_credit", "short_option_min")
     risks = [amounts.commodity_risk(*(one.get(name, ZERO) for name in names)) for one in inputs["combined_commodities"]]
     risk = sum(risks, ZERO)
-    return {"span_requirement": risk, "total_margin": amounts.total(risk, inputs["net_option_value"])}
+    return {"span_requirement": risk, "total_margin": amounts.total(risk, inputs.get("net_option_value") or ZERO)}
 
 
 def inter_spread(inputs: Inputs) -> Mapping[str, Any]:
@@ -49,7 +49,10 @@ def simple(inputs: Inputs) -> Mapping[str, Any]:
     scan = amounts.notional_scan(inputs["price"], inputs["multiplier"], inputs["scan_pct"], inputs["qty"])
     factors = {"delivery_charge": "delivery_pct", "initial_margin": "initial_factor"}
     factors["maintenance_margin"] = "maint_factor"
-    return {"scan_risk": scan, **{name: scan * inputs[key] for name, key in factors.items() if key in inputs}}
+    return {
+        "scan_risk": scan,
+        **{name: scan * inputs[key] for name, key in factors.items() if inputs.get(key) is not None},
+    }
 
 
 def nse_option_total(inputs: Inputs) -> Mapping[str, Any]:

@@ -81,14 +81,17 @@ def liq_isolated_with_fee(inputs: Inputs) -> Inputs:
         quantity=inputs["qty"],
         entry=inputs["entry"],
         rate=inputs["mmr"],
-        fee_rate=inputs["taker_fee"],
+        fee_rate=inputs.get("taker_fee") or Decimal(0),
     )
     return {"liquidation_price": _decimal(price)}
 
 
 def liq_entry_rate(inputs: Inputs) -> Inputs:
     price = liquidation.from_entry(
-        side=int(inputs["side"]), entry=inputs["entry"], leverage=inputs["leverage"], rate=inputs["mmr"]
+        side=int(inputs["side"]),
+        entry=inputs["entry"],
+        leverage=inputs.get("leverage") or Decimal(1),
+        rate=inputs["mmr"],
     )
     return {"liquidation_price": _decimal(price)}
 
@@ -116,7 +119,7 @@ def bankruptcy_inverse_cross(inputs: Inputs) -> Inputs:
         quantity=inputs["contracts"],
         entry=inputs["entry"],
         margin=inputs["balance"],
-        fee_rate=inputs.get("taker_fee", Decimal(0)),
+        fee_rate=inputs.get("taker_fee") or Decimal(0),
     )
     return {"bankruptcy_price": _decimal(price)}
 
@@ -220,7 +223,7 @@ def rate_margin(inputs: Inputs) -> Inputs:
         notional = Fraction(quantity)
     else:
         notional = venues.inverse_notional(quantity=quantity, price=price)
-    margin = venues.rated(notional=notional, rate=inputs["rate"], leverage=inputs.get("leverage", Decimal(1)))
+    margin = venues.rated(notional=notional, rate=inputs["rate"], leverage=inputs.get("leverage") or Decimal(1))
     return {"margin": _decimal(margin)}
 
 
