@@ -73,6 +73,7 @@ def test_a_future_is_asked_of_its_notional():
             "no rate in house of 2024-05-31: fhs needs 250 returns before the first day, and 12 are known",
         ),
         (document({"XYZ": "0.24"}, on="2024-05-26"), "house of 2024-05-26 is 8 days old"),
+        (document({"XYZ": "0.24"}, on="2024-06-04"), "house of 2024-06-04 is from a day to come"),
         (
             {**document({"XYZ": "0.24"}), "model": "guess"},
             f"house is of the model guess, not {terms().model.name}",

@@ -121,6 +121,8 @@ def _published(market: Market, terms: Terms) -> Published:
     if published.model != terms.model.name:
         raise ValueError(f"{terms.parameters} is of the model {published.model}, not {terms.model.name}")
     age = (market.on - date.fromisoformat(published.on)).days
+    if age < 0:
+        raise ValueError(f"{terms.parameters} of {published.on} is from a day to come")
     if age > terms.max_age_days:
         raise ValueError(f"{terms.parameters} of {published.on} is {age} days old")
     return published
