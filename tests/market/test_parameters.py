@@ -1,8 +1,10 @@
 """Published parameters: documents in force from a day, corrected by later rows, never changed."""
 
+import csv
 import json
 from datetime import date, timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,6 +15,7 @@ from market.models import ParameterSet
 from market.strict import Refused
 
 pytestmark = pytest.mark.django_db
+PUBLISHED = Path(__file__).parents[2] / "../shared/data/market/futures_margin_history.csv"
 ON = date(2026, 11, 20)
 FIRST = {"commodities": {"ES": {"currency": "USD"}}, "on": "2026-11-20"}
 SECOND = {"commodities": {"NQ": {"currency": "USD"}}, "on": "2026-11-23"}
@@ -120,3 +123,20 @@ def test_a_history_of_margins_becomes_one_document(tmp_path):
     }
     with pytest.raises(CommandError, match="no row"):
         call_command("load_futures_margins", "outright", file, exchange="ICE", **options)
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="no ../shared")
+def test_twenty_years_of_published_margins_are_one_document():
+    printed = StringIO()
+    options = {"effective_on": "2020-06-30", "source": "exchange", "exchange": "NYMEX", "stdout": printed}
+    call_command("load_futures_margins", "nymex", PUBLISHED, **options)
+    document = documents({"nymex"}, on=date(2020, 7, 1))["nymex"]
+    crude = document["commodities"]["CL"]["outright"]
+    assert crude == sorted(crude, key=lambda margin: margin["on"])
+    assert all(margin["on"] <= "2020-06-30" for margin in crude)
+    rows = [row for row in csv.DictReader(PUBLISHED.open()) if (row["exchange"], row["product"]) == ("NYMEX", "CL")]
+    last = max((row for row in rows if row["date"] <= "2020-06-30"), key=lambda row: row["date"])
+    assert (float(crude[-1]["initial"]), float(crude[-1]["maintenance"])) == (
+        float(last["initial"]),
+        float(last["maintenance"]),
+    )
