@@ -24,6 +24,9 @@ CALLS = {
     "reg_t": gettext_lazy("a Federal Reserve call"),
     "minimum_equity": gettext_lazy("a minimum equity call"),
     "loan": gettext_lazy("a collateral call"),
+    "futures": gettext_lazy("a futures call"),
+    "csa": gettext_lazy("a call for delivery under your credit support annex"),
+    "portfolio": gettext_lazy("a portfolio margin call"),
 }
 RULES = {
     "house": gettext_lazy(
@@ -33,6 +36,9 @@ RULES = {
     "reg_t": gettext_lazy("Regulation T of the Federal Reserve (policy %(policy)s)"),
     "minimum_equity": gettext_lazy("the least equity of a margin account, FINRA Rule 4210(b) (policy %(policy)s)"),
     "loan": gettext_lazy("the loan-to-value ladder of your loan agreement (policy %(policy)s)"),
+    "futures": gettext_lazy("the margin of your futures and options on them (policy %(policy)s)"),
+    "csa": gettext_lazy("the credit support amount of your agreement (policy %(policy)s)"),
+    "portfolio": gettext_lazy("portfolio margin, FINRA Rule 4210(g) (policy %(policy)s)"),
 }
 OTHER_CALL = gettext_lazy("a margin call")
 OTHER_RULE = gettext_lazy("policy %(policy)s")

@@ -239,12 +239,24 @@ def test_a_coin_that_falls_takes_its_perpetuals_and_its_cash_along(house):
     assert regime["after"]["equity"] == "0.1"
 
 
+SAID = {
+    "house": "a house call",
+    "exchange": "an exchange call",
+    "minimum_equity": "a minimum equity call",
+    "portfolio": "a portfolio margin call",
+    "futures": "a futures call",
+    "loan": "a collateral call",
+    "csa": "a call for delivery under your credit support annex",
+}
+
+
 def test_every_call_is_told_in_a_letter(house):
     assert notices.prepare(at=MONDAY) == MarginCall.objects.count()
     for notice in Notice.objects.all():
         assert notice.last_error == ""
         assert "E+" not in notice.text
         assert "None" not in notice.text
+        assert SAID[notice.event.call.regime] in notice.text
 
 
 @pytest.mark.parametrize("name", NAMES)
