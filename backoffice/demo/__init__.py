@@ -1,1 +1,1 @@
-"""The demonstration house: a dozen clients with a story each, on made-up prices that are labelled so."""
+"""The demonstration house: twenty clients with a story each, on made-up prices that are labelled so."""

@@ -11,7 +11,7 @@ from market import clock
 
 
 class Command(BaseCommand):
-    help = "Build the demonstration house: staff logins, made-up instruments and prices, a dozen clients."
+    help = "Build the demonstration house: staff logins, made-up instruments and prices, twenty clients."
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = os.environ.get("MARGIN_DEMO_PASSWORD") or secrets.token_urlsafe(12)
