@@ -160,7 +160,10 @@ class Assessments(viewsets.ReadOnlyModelViewSet[models.Assessment]):
 class CureRows(wire.Rows):
     class Meta:
         model = models.Cure
-        fields = ("kind", "movement", "fill", "release", "seq", "applied_at")
+        fields = (
+            *("id", "kind", "state", "movement", "fill", "adjustment", "instrument", "used", "release", "currency"),
+            *("amount", "method", "reference", "expected_at", "settled_at", "seq"),
+        )
 
 
 class CallRows(wire.Rows):
@@ -178,6 +181,7 @@ class CallRows(wire.Rows):
             *("policy", "policy_version", "assessment", "currency", "amount_called", "amount_outstanding"),
             *("tolerance", "market_cures", "issued_at", "due_at", "original_due_at", "due_basis", "notified_at"),
             *("provisionally_met_at", "escalated_at", "escalation_cause", "escalation_level", "closed_at"),
+            *("held_until", "paused_until", "disputed", "clock_stopped_at", "is_provisional", "reminded_at"),
             *("resolution", "predecessor", "cures"),
         )
 

@@ -17,7 +17,7 @@ from accounts.models import Account, Revision
 from margin import chain, rows
 from margin.actors import Actor
 from margin.models import MarginCall
-from margin.workflow import TRANSITIONS, Cause, Resolution, State, Verb
+from margin.workflow import AFTER_THE_END, TRANSITIONS, WITHOUT_CALL, Cause, Resolution, State, Verb
 
 LARGEST_BATCH = 500
 
@@ -40,7 +40,10 @@ class Refused(CallError):
 
 @dataclass(frozen=True)
 class Move:
-    """One step asked of the door. `seq` and `revision`, where given, must still be current."""
+    """One step asked of the door. `seq` and `revision`, where given, must still be current.
+
+    A call is named by `call_id`, or, for one that a move before it issues, by its account, regime and key.
+    """
 
     verb: Verb
     account_id: int
@@ -52,6 +55,8 @@ class Move:
     changes: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    cure: dict[str, Any] = field(default_factory=dict)
+    """Columns of the cure that the move brings into being, or of the one whose `id` it names."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,19 @@ def note(call: MarginCall, *, text: str, at: datetime, actor: Actor) -> MarginCa
     """Add a note to the call's history; also to a closed call."""
     _require(actor, Verb.NOTE, text)
     return _one(_move(Verb.NOTE, call, reason=text), at=at, actor=actor)
+
+
+def tell(
+    account_id: int, *, verb: Verb, details: dict[str, Any], at: datetime, actor: Actor, reason: str = ""
+) -> Outcome:
+    """Leave an event about an account without a call; its module writes the row beside it in the same transaction."""
+    if verb not in WITHOUT_CALL:
+        raise ValueError(f"{verb} is about a call")
+    move = Move(verb=verb, account_id=account_id, details=details, reason=reason)
+    outcome = carry_out([move], at=at, actor=actor)[0]
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
 
 
 def record(
@@ -282,21 +300,21 @@ def _call_of(move: Move, known: dict[Any, MarginCall], revisions: dict[int, int]
     """The call row the move is about, as it stands under the lock. Raises StaleCall or IllegalMove."""
     if move.revision is not None and revisions.get(move.account_id, 0) != move.revision:
         raise StaleCall(f"account {move.account_id} changed since it was assessed; it is assessed again next sweep")
-    if move.verb in (Verb.WARN, Verb.CLEAR):
+    if move.verb in WITHOUT_CALL:
         return None
+    named = known.get((move.account_id, move.regime, move.deficiency_key))
     if move.verb == Verb.ISSUE:
-        taken = known.get((move.account_id, move.regime, move.deficiency_key))
-        if taken is not None and taken.is_open:
-            raise StaleCall(f"account {move.account_id} already has the open {move.regime} call {taken}")
+        if named is not None and named.is_open:
+            raise StaleCall(f"account {move.account_id} already has the open {move.regime} call {named}")
         return None
-    call = known.get(move.call_id)
+    call = named if move.call_id is None else known.get(move.call_id)
     if call is None or call.account_id != move.account_id:
-        raise IllegalMove(f"call {move.call_id} does not belong to account {move.account_id}")
+        raise IllegalMove(f"call {move.call_id or move.regime} does not belong to account {move.account_id}")
     if move.seq is not None and move.seq != call.seq:
         raise StaleCall(f"{call} moved on (seq {call.seq}); reload and decide again")
     after = rows.STATE_AFTER.get(move.verb)
     is_allowed = call.is_open if after is None else after in TRANSITIONS[State(call.state)]
-    if not is_allowed and move.verb != Verb.NOTE:
+    if not is_allowed and move.verb not in AFTER_THE_END:
         raise IllegalMove(f"{call} is {call.state}; it cannot be {move.verb.value.split('.')[1].replace('_', ' ')} now")
     return call
 

@@ -1,7 +1,7 @@
 """From figures to moves: what the pure workflow decides about each account that matters, as the door takes it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,9 +13,9 @@ from margin import cures, due, workflow
 from margin.calls import Move
 from margin.engine.columns import Figures, Status
 from margin.models import MarginCall, Warning
-from margin.policies import Reading, RegimeTerms
+from margin.policies import Reading
 from margin.snapshot import Snapshot
-from margin.workflow import Cause, Decision, OpenCall, Standing, State, Verb
+from margin.workflow import Cause, Decision, OpenCall, Stacking, Standing, State, Verb
 from market import calendars
 
 NEVER = Decimal("99999999")  # cover of an account that needs no margin at all
@@ -33,7 +33,8 @@ class Found:
 class Situation:
     """What the rows say about the accounts at hand."""
 
-    calls: Mapping[tuple[int, str], MarginCall]
+    calls: Mapping[tuple[int, str], tuple[MarginCall, ...]]
+    """Open calls by account and regime, the oldest first."""
     progress: Mapping[int, cures.Progress]
     warned: frozenset[tuple[int, str]]
     closed: Mapping[tuple[int, str], int] = field(default_factory=dict)  # last call, where a new one is issued
@@ -64,11 +65,14 @@ def situation(
 ) -> Situation:
     """Read open calls, their progress and open warnings of the accounts (a fixed number of queries)."""
     ids = list(account_ids)
-    calls = {(call.account_id, call.regime): call for call in MarginCall.objects.open().filter(account__in=ids)}
+    found = list(MarginCall.objects.open().filter(account__in=ids).order_by("issued_at", "pk"))
+    calls: dict[tuple[int, str], tuple[MarginCall, ...]] = {}
+    for call in found:
+        calls[call.account_id, call.regime] = (*calls.get((call.account_id, call.regime), ()), call)
     warnings = Warning.objects.filter(account__in=ids, cleared_at=None).values_list("account_id", "regime")
     return Situation(
         calls=calls,
-        progress=cures.progress(calls.values(), at=at, fx=fx, exponents=exponents),
+        progress=cures.progress(found, at=at, fx=fx, exponents=exponents),
         warned=frozenset((account, regime) for account, regime in warnings),
     )
 
@@ -81,36 +85,46 @@ def cover(figures: Figures) -> Decimal:
     return max(-NEVER, min(NEVER, ratio))
 
 
-def standing(figures: Figures, regime: RegimeTerms, call: MarginCall | None) -> Standing:
+def standing(figures: Figures, reading: Reading, calls: Sequence[MarginCall]) -> Standing:
     """The workflow's view of one regime. An open call is short until the restore level is reached again."""
-    short = figures.shortfall if call else figures.amount
+    short = figures.shortfall if calls else figures.amount
     if short is None or figures.equity is None:
         raise ValueError(f"account {figures.account_id} is unpriced: nothing may be decided about it")
     warning = figures.warning_requirement
+    clear_rate = reading.terms.regime(figures.regime).clear_rate
     return Standing(
         deficit=short,
         is_severe=figures.status == Status.SEVERE,
         is_warned=figures.status >= Status.WARNING,
-        is_recovered=figures.status < Status.WARNING
-        and (warning is None or figures.equity >= warning * regime.clear_rate),
+        is_recovered=figures.status < Status.WARNING and (warning is None or figures.equity >= warning * clear_rate),
+        is_under_new_terms=any(call.policy_version_id != reading.version_id for call in calls),
     )
 
 
-def decide(figures: Figures, regime: RegimeTerms, facts: Situation, *, at: datetime) -> tuple[Decision, ...]:
-    """What to do about one priced account in one regime."""
+Ruling = tuple[MarginCall | None, tuple[Decision, ...]]
+"""What to do about one call, or, where there is none, about its regime."""
+Decided = tuple[Figures, Reading, list[Ruling]]
+
+
+def decide(figures: Figures, reading: Reading, facts: Situation, *, at: datetime) -> list[Ruling]:
+    """What to do about one priced account in one regime, call by call."""
     key = (figures.account_id, figures.regime)
-    call = facts.calls.get(key)
-    opened = _open_call(call, facts.progress[call.pk]) if call else None
-    return workflow.decide(
-        standing(figures, regime, call), opened, is_warned_already=key in facts.warned, rule=regime.rule, at=at
+    calls = facts.calls.get(key, ())
+    ruled = workflow.decide_each(
+        standing(figures, reading, calls),
+        [_open_call(call, facts.progress[call.pk]) for call in calls],
+        is_warned_already=key in facts.warned,
+        rule=reading.terms.regime(figures.regime).rule,
+        at=at,
     )
+    return [(None if place is None else calls[place], decisions) for place, decisions in ruled]
 
 
 def _open_call(call: MarginCall, progress: cures.Progress) -> OpenCall:
     return OpenCall(
         state=State(call.state),
         amount_called=call.amount_called,
-        amount_outstanding=call.amount_outstanding,
+        amount_outstanding=_outstanding_after(call, progress.cured_with_new),
         cured=progress.cured_with_new,
         tolerance=call.tolerance,
         market_cures=call.market_cures,
@@ -118,12 +132,23 @@ def _open_call(call: MarginCall, progress: cures.Progress) -> OpenCall:
         notified_at=call.notified_at,
         provisionally_met_at=call.provisionally_met_at,
         has_open_plan=progress.has_open_plan,
-        has_sold=progress.has_sold,
         has_plan_fills=progress.has_plan_fills,
+        is_paid_after_fills=progress.is_paid_after_fills,
+        cured_by=progress.cured_by,
+        issued_at=call.issued_at,
+        escalated_at=call.escalated_at,
+        level=call.escalation_level,
+        held_until=call.held_until,
+        paused_until=call.paused_until,
+        reminded_at=call.reminded_at,
+        disputed=call.disputed,
+        clock_stopped_at=call.clock_stopped_at,
     )
 
 
-Decided = tuple[Figures, Reading, tuple[Decision, ...]]
+def _outstanding_after(call: MarginCall, cured: Decimal) -> Decimal:
+    """What the call's own cures leave of what it last said was outstanding."""
+    return min(call.amount_outstanding, max(Decimal(0), call.amount_called - cured))
 
 
 def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], Situation]:
@@ -136,8 +161,7 @@ def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], S
         reading = snap.reading(account.row)
         for figures in account.figures:
             if not figures.reasons:
-                regime = reading.terms.regime(figures.regime)
-                decided.append((figures, reading, decide(figures, regime, facts, at=snap.at)))
+                decided.append((figures, reading, decide(figures, reading, facts, at=snap.at)))
     return decided, replace(facts, closed=_last_calls(_deciding(decided, Verb.ISSUE)))
 
 
@@ -158,7 +182,10 @@ def to_explain(decided: Iterable[Decided]) -> set[int]:
 def _deciding(decided: Iterable[Decided], *verbs: Verb) -> set[int]:
     """Accounts about which any of these verbs was decided."""
     return {
-        figures.account_id for figures, _, decisions in decided if any(decision.verb in verbs for decision in decisions)
+        figures.account_id
+        for figures, _, rulings in decided
+        for _, decisions in rulings
+        if any(decision.verb in verbs for decision in decisions)
     }
 
 
@@ -194,17 +221,16 @@ def moves(
     clockwork, out = Clockwork(), Moves()
     by_account: dict[int, list[Move]] = defaultdict(list)
     urgency: dict[int, Decimal] = {}
-    for figures, reading, decisions in decided:
-        call = facts.calls.get((figures.account_id, figures.regime))
+    for figures, reading, rulings in decided:
         mine = by_account[figures.account_id]
-        if call:
-            mine += _cure_moves(call, facts.progress[call.pk])
-        for decision in decisions:
-            if decision.verb == Verb.PROPOSE and call:
+        for call, decisions in rulings:
+            if call:
+                mine += cure_moves(call, facts.progress[call.pk])
+            if call and any(decision.verb == Verb.PROPOSE for decision in decisions):
                 out.proposals.append(call)
-                continue
+            ruled = [decision for decision in decisions if decision.verb != Verb.PROPOSE]
             try:
-                mine.append(_move(decision, figures, reading, facts, assessments, clockwork, at))
+                mine += [_move(one, figures, reading, call, facts, assessments, clockwork, at) for one in ruled]
             except (due.CalendarUnknown, calendars.CalendarUnknown) as error:
                 out.undated.append(f"account {figures.account_id}, {figures.regime}: {error}")
         urgency[figures.account_id] = min(urgency.get(figures.account_id, NEVER), cover(figures))
@@ -213,18 +239,18 @@ def moves(
     return out
 
 
-def _cure_moves(call: MarginCall, progress: cures.Progress) -> list[Move]:
+def cure_moves(call: MarginCall, progress: cures.Progress) -> list[Move]:
+    """The moves that keep what came in: one event a cure, the outstanding amount going down with each."""
     made, cured = [], progress.cured
     for found in progress.new:
         cured += found.release
-        outstanding = min(call.amount_outstanding, max(Decimal(0), call.amount_called - cured))
         made.append(
             Move(
-                verb=Verb.CURE,
+                verb=Verb.MOVE_CURE if found.cure_id else Verb.CURE,
                 account_id=call.account_id,
                 call_id=call.pk,
-                changes={"amount_outstanding": outstanding},
-                details={"source": "cash", "movement": found.movement_id, "release": format(found.release, "f")},
+                changes={"amount_outstanding": _outstanding_after(call, cured)},
+                cure=found.columns,
             )
         )
     return made
@@ -234,17 +260,19 @@ def _move(
     decision: Decision,
     figures: Figures,
     reading: Reading,
+    call: MarginCall | None,
     facts: Situation,
     assessments: Mapping[int, int],
     clockwork: Clockwork,
     at: datetime,
 ) -> Move:
-    key = (figures.account_id, figures.regime)
-    call = facts.calls.get(key)
     changes: dict[str, Any] = {}
     details: dict[str, Any] = {"assessment": assessments.get(figures.account_id)}
+    key = call.deficiency_key if call else ""
     if decision.verb == Verb.ISSUE:
-        changes = _issue(decision, figures, reading, assessments, clockwork, facts.closed.get(key), at)
+        key = _key(figures, reading, facts, at)
+        last = facts.closed.get((figures.account_id, figures.regime))
+        changes = _issue(decision, figures, reading, assessments, clockwork, last, at)
     elif decision.verb == Verb.WARN:
         changes = {"assessment_id": assessments[figures.account_id], "cover": cover(figures)}
         details["cover"] = format(cover(figures), "f")
@@ -253,6 +281,7 @@ def _move(
             "amount_called": decision.amount_called,
             "amount_outstanding": decision.amount_outstanding,
             "escalation_cause": decision.cause,
+            "escalation_level": decision.level,
             "resolution": decision.resolution,
         }
         changes = {column: value for column, value in stated.items() if value is not None}
@@ -260,12 +289,20 @@ def _move(
         verb=decision.verb,
         account_id=figures.account_id,
         regime=figures.regime,
+        deficiency_key=key,
         call_id=call.pk if call and decision.verb not in (Verb.ISSUE, Verb.WARN, Verb.CLEAR) else None,
         revision=figures.revision,
         changes=changes,
         reason=decision.reason or (f"{decision.cause.value}" if isinstance(decision.cause, Cause) else ""),
         details=details,
     )
+
+
+def _key(figures: Figures, reading: Reading, facts: Situation, at: datetime) -> str:
+    """Empty where a growing deficit is one call; else what tells an increase from the calls before it: its instant."""
+    rule = reading.terms.regime(figures.regime).rule
+    is_further = bool(facts.calls.get((figures.account_id, figures.regime)))
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if rule.stacking == Stacking.INCREMENTAL and is_further else ""
 
 
 def _issue(

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from accounts.models import Account, CashMovement, Fill
+from accounts.models import Account, Adjustment, CashMovement, Fill
 from margin import workflow
 from market import facts, fields
 from market.models import Instrument
@@ -338,6 +338,12 @@ class MarginCall(models.Model):
     escalation_level = models.PositiveSmallIntegerField(default=0)
     closed_at = models.DateTimeField(null=True, blank=True)
     resolution = models.CharField(max_length=24, blank=True, choices=workflow.Resolution.choices())
+    held_until = models.DateTimeField(null=True, blank=True, help_text="No automatic escalation or closing before")
+    paused_until = models.DateTimeField(null=True, blank=True, help_text="The client says it is paid; being checked")
+    disputed = fields.amount(default=0, help_text="Under dispute; zero: none open")
+    clock_stopped_at = models.DateTimeField(null=True, blank=True, help_text="Since when a dispute stops the deadline")
+    is_provisional = models.BooleanField(default=False, help_text="Counts once the trading day has closed")
+    reminded_at = models.DateTimeField(null=True, blank=True)
     predecessor = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="successors")
 
     objects = MarginCallQuerySet.as_manager()
@@ -388,34 +394,74 @@ class MarginCall(models.Model):
 
 
 class Cure(models.Model):
-    """What met a call, or part of it: one settled movement, used once per call."""
+    """What meets a call, or part of it: announced, under way, settled, perhaps reversed.
+
+    Only a settled cure counts, and what one source gives counts once per regime: `used` of all cures of a movement in
+    a regime never exceeds the movement. Changed through `calls` alone, each time with its event.
+    """
 
     class Kind(models.TextChoices):
         CASH = "cash", "cash"
-        FILL = "fill", "sale or purchase"
+        REPAYMENT = "repayment", "loan repayment"
+        SECURITIES = "securities", "securities brought in"
+        COLLATERAL = "collateral", "collateral added"
+        SALE = "sale", "sale"
+        PURCHASE = "purchase", "purchase to cover"
+        OPTION_CLOSE = "option_close", "option closed"
+        COLLATERAL_SALE = "collateral_sale", "collateral sold"
+
+    class State(models.TextChoices):
+        CLAIMED = "claimed", "claimed"
+        IN_TRANSIT = "in_transit", "in transit"
+        SETTLED = "settled", "settled"
+        REVERSED = "reversed", "reversed"
+        REJECTED = "rejected", "rejected"
 
     call = models.ForeignKey(MarginCall, on_delete=models.PROTECT, related_name="cures")
-    kind = models.CharField(max_length=4, choices=Kind)
+    kind = models.CharField(max_length=16, choices=Kind)
+    state = models.CharField(max_length=10, choices=State)
     movement = models.ForeignKey(CashMovement, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     fill = models.ForeignKey(Fill, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    release = fields.amount(help_text="What it releases for this call's regime, rounded down")
-    seq = models.BigIntegerField(help_text="Event that recorded it")
-    applied_at = models.DateTimeField()
+    adjustment = models.ForeignKey(Adjustment, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    used = fields.amount(default=0, help_text="How much of its source this call takes, in the source's own unit")
+    release = fields.amount(default=0, help_text="What it releases for this call's regime, rounded down")
+    currency = models.CharField(max_length=12, blank=True, help_text="Announced")
+    amount = fields.amount(null=True, blank=True, help_text="Announced")
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    method = models.CharField(max_length=16, blank=True, help_text="wire, ach, cheque, transfer, on-chain …")
+    reference = models.CharField(max_length=80, blank=True, help_text="As the payer states it")
+    expected_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    seq = models.BigIntegerField(help_text="Event that wrote it last")
 
     class Meta:
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(fields=("call", "movement"), name="movement_cures_a_call_once"),
             models.UniqueConstraint(fields=("call", "fill"), name="fill_cures_a_call_once"),
+            models.UniqueConstraint(fields=("call", "adjustment"), name="adjustment_cures_a_call_once"),
             models.CheckConstraint(
-                condition=Q(kind="cash", movement__isnull=False, fill=None)
-                | Q(kind="fill", fill__isnull=False, movement=None),
-                name="cure_names_its_source",
+                condition=~Q(state__in=("settled", "reversed"))
+                | Q(movement__isnull=False, fill=None, adjustment=None)
+                | Q(movement=None, fill__isnull=False, adjustment=None)
+                | Q(movement=None, fill=None, adjustment__isnull=False),
+                name="settled_cure_names_its_source",
             ),
-        )
+            models.CheckConstraint(condition=Q(release__gte=0, used__gte=0), name="cure_takes_nothing_back"),
+            models.CheckConstraint(condition=Q(state__in=("settled", "reversed")) | Q(release=0, used=0),
+                                   name="only_a_settled_cure_releases"),
+        )  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.release} for {self.call_id}"
+        return f"{self.get_kind_display()} {self.release} for {self.call_id}"
+
+    @property
+    def is_settled(self) -> bool:
+        return self.state == self.State.SETTLED
+
+    @property
+    def is_expected(self) -> bool:
+        return self.state in (self.State.CLAIMED, self.State.IN_TRANSIT)
 
 
 # --- liquidation ------------------------------------------------------------------------------------
@@ -539,4 +585,6 @@ class Alarm(models.Model):
         return self.message
 
 
-from margin.sma_models import SmaEntry  # noqa: E402, F401  a table from its own module, found by Django here
+# Tables from modules of their own, found by Django here.
+from margin.case_models import Dispute, Request, Task  # noqa: E402, F401
+from margin.sma_models import SmaEntry  # noqa: E402, F401

@@ -60,8 +60,19 @@ class RegimeTerms:
     market_cures: bool = True
     dwell_seconds: int = 0
     increase_rate: Decimal = Decimal("0.05")
+    change_rate: Decimal = Decimal("0.01")
+    stacking: str = workflow.Stacking.CUMULATIVE.value
     warns: bool = True
     proposes: bool = False
+    reminder_minutes: tuple[int, ...] = ()
+    remind_every_minutes: int = 0
+    ladder_minutes: tuple[int, ...] = ()
+    claim_minutes: int = 120
+    hold_minutes: int = 1440
+    dispute_stops_clock: bool = False
+    reversal_minutes: int = 1
+    delivery_minutes: int = 15
+    second_approval_above: Decimal = Decimal(0)
     parts: tuple[PartTerms, ...] = ()
 
     def __post_init__(self) -> None:
@@ -69,8 +80,16 @@ class RegimeTerms:
             raise ValueError(f"regime {self.regime!r} is not one of {', '.join(workflow.Regime)}")
         if self.clear_rate < ONE:
             raise ValueError("clear_rate must be at least 1: a warning clears above the level that raised it")
-        if min(self.de_minimis, self.tolerance, self.increase_rate) < 0 or self.dwell_seconds < 0:
-            raise ValueError("de_minimis, tolerance, increase_rate and dwell_seconds must not be negative")
+        amounts = (self.de_minimis, self.tolerance, self.increase_rate, self.change_rate, self.second_approval_above)
+        if min(amounts) < 0 or self.dwell_seconds < 0:
+            raise ValueError("de_minimis, tolerance, the rates of change and dwell_seconds must not be negative")
+        if self.stacking not in [stacking.value for stacking in workflow.Stacking]:
+            raise ValueError(f"stacking {self.stacking!r} is not one of {', '.join(workflow.Stacking)}")
+        minutes = (*self.reminder_minutes, self.remind_every_minutes)
+        if min(minutes) < 0 or list(self.ladder_minutes) != sorted(set(self.ladder_minutes)):
+            raise ValueError("minutes must not be negative, and those of the ladder rise")
+        if min(self.claim_minutes, self.hold_minutes, self.reversal_minutes, self.delivery_minutes) < 1:
+            raise ValueError("claim, hold, reversal and delivery minutes must be at least 1")
 
     @property
     def rule(self) -> workflow.Rule:
@@ -82,6 +101,11 @@ class RegimeTerms:
             dwell=timedelta(seconds=self.dwell_seconds),
             warns=self.warns,
             proposes=self.proposes,
+            change_rate=self.change_rate,
+            stacking=workflow.Stacking(self.stacking),
+            reminders=tuple(timedelta(minutes=count) for count in self.reminder_minutes),
+            remind_every=timedelta(minutes=self.remind_every_minutes),
+            ladder=tuple(timedelta(minutes=count) for count in self.ladder_minutes),
         )
 
 

@@ -12,8 +12,8 @@ from django.db import connection
 
 from margin.actors import Actor
 from margin.chain import text
-from margin.models import Event, MarginCall
-from margin.workflow import Resolution, State, Verb
+from margin.models import Cure, Event, MarginCall
+from margin.workflow import WITHOUT_CALL, Resolution, State, Verb
 
 if TYPE_CHECKING:
     from margin.calls import Move
@@ -40,6 +40,15 @@ MUTABLE = (
     "closed_at",
     "resolution",
 )
+OPTIONAL: dict[str, Any] = {
+    "held_until": None,
+    "paused_until": None,
+    "disputed": Decimal(0),
+    "clock_stopped_at": None,
+    "is_provisional": False,
+    "reminded_at": None,
+}
+"""Columns that events may change too, with the value they have unless an event says otherwise."""
 IDENTITY = (
     "regime",
     "deficiency_key",
@@ -53,6 +62,24 @@ IDENTITY = (
 )
 
 
+CURE = (
+    "kind",
+    "state",
+    "movement_id",
+    "fill_id",
+    "adjustment_id",
+    "used",
+    "release",
+    "currency",
+    "amount",
+    "instrument_id",
+    "method",
+    "reference",
+    "expected_at",
+    "settled_at",
+)
+
+
 @dataclass
 class Step:
     """A move under the lock: the call before and after it, and the place of its event in the chain."""
@@ -63,11 +90,13 @@ class Step:
     after: MarginCall | None
     seq: int
     at: datetime
+    cure: dict[str, Any] | None = None
+    """What the step leaves of a cure, as its event says it."""
 
 
 def step(index: int, move: "Move", before: MarginCall | None, *, seq: int, at: datetime) -> Step:
     """Work out what the call will be; nothing is written. Notes on a closed call leave its row as it is."""
-    if move.verb in (Verb.WARN, Verb.CLEAR) or (before is not None and not before.is_open):
+    if move.verb in WITHOUT_CALL or (before is not None and not before.is_open):
         return Step(index, move, before, before, seq, at)
     if before is None:
         after = MarginCall(account_id=move.account_id, regime=move.regime, deficiency_key=move.deficiency_key)
@@ -89,6 +118,9 @@ def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
         Verb.BREACH_AGAIN: {"provisionally_met_at": None},
         Verb.MEET: {**closed, "amount_outstanding": Decimal(0)},
         Verb.ESCALATE: {"escalated_at": at, "escalation_level": 1, "provisionally_met_at": None},
+        Verb.REMIND: {"reminded_at": at},
+        Verb.FINALISE: {"is_provisional": False},
+        Verb.RELEASE: {"held_until": None},
         Verb.LIQUIDATE: {**closed, "resolution": Resolution.LIQUIDATION},
         Verb.CANCEL: {**closed, "resolution": Resolution.RETRACTION},
     }
@@ -117,6 +149,11 @@ def entry(step: Step, actor: Actor) -> dict[str, Any]:
         event["from"] = step.before.state if step.before else None
         columns = MUTABLE if step.before else MUTABLE + IDENTITY
         event["row"] = {column: text(getattr(after, column)) for column in columns}
+        for column, usual in OPTIONAL.items():
+            if getattr(after, column) != usual:
+                event["row"][column] = text(getattr(after, column))
+    if step.cure:
+        event["cure"] = step.cure
     return event
 
 
@@ -136,6 +173,11 @@ def insert(steps: list[Step]) -> list[Step]:
         Verb.WARN: _insert_warnings,
         Verb.CLEAR: _clear_warnings,
         Verb.CURE: _insert_cures,
+        Verb.PLEDGE: _insert_cures,
+        Verb.CLAIM: _insert_cures,
+        Verb.MOVE_CURE: _move_cures,
+        Verb.CHECK: _move_cures,
+        Verb.REVERSE_CURE: _move_cures,
     }
     lost: list[Step] = []
     for verb, write in writers.items():
@@ -146,7 +188,7 @@ def insert(steps: list[Step]) -> list[Step]:
 
 
 def _insert_calls(steps: list[Step]) -> list[Step]:
-    columns = ("account_id", "seq", *MUTABLE, *IDENTITY)
+    columns = ("account_id", "seq", *MUTABLE, *OPTIONAL, *IDENTITY)
     records = [{column: text(getattr(step.after, column)) for column in columns} for step in steps]
     ids = _insert(
         "margin_margincall",
@@ -210,21 +252,69 @@ def _clear_warnings(steps: list[Step]) -> list[Step]:
 
 
 def _insert_cures(steps: list[Step]) -> list[Step]:
-    columns = ("call_id", "kind", "movement_id", "fill_id", "release", "seq", "applied_at")
-    records = [
-        {
-            "call_id": step.move.call_id,
-            "kind": step.move.details["source"],
-            "movement_id": step.move.details.get("movement"),
-            "fill_id": step.move.details.get("fill"),
-            "release": step.move.details["release"],
-            "seq": step.seq,
-            "applied_at": text(step.at),
-        }
-        for step in steps
-    ]
-    made = _insert("margin_cure", columns, records, conflict="", returning="call_id, id")
-    return [step for step in steps if step.move.call_id not in dict(made)]
+    """Cures that come into being: pledged by somebody, or found settled by a sweep."""
+    columns = ("call_id", "seq", *CURE)
+    given = {
+        "state": "settled",
+        "currency": "",
+        "method": "",
+        "reference": "",
+        "used": Decimal(0),
+        "release": Decimal(0),
+    }
+    records = []
+    for step in steps:
+        cure = {**given, **step.move.cure}
+        settled_at = step.at if cure["state"] == "settled" else None
+        stated = {**cure, "call_id": step.move.call_id, "seq": step.seq, "settled_at": settled_at}
+        records.append({column: text(stated.get(column)) for column in columns})
+    made = dict(_insert("margin_cure", columns, records, conflict="", returning="call_id, id"))
+    for step, record in zip(steps, records, strict=True):
+        step.cure = _told(made.get(step.move.call_id or 0), record)
+    return [step for step in steps if step.move.call_id not in made]
+
+
+def _move_cures(steps: list[Step]) -> list[Step]:
+    """Cures that go on: in transit, settled, reversed or rejected. The database knows which step follows which."""
+    columns = (
+        "state",
+        "movement_id",
+        "fill_id",
+        "adjustment_id",
+        "used",
+        "release",
+        "expected_at",
+        "settled_at",
+        "seq",
+    )
+    known = Cure.objects.in_bulk([step.move.cure["id"] for step in steps])
+    records = []
+    for step in steps:
+        cure = known[step.move.cure["id"]]
+        for column, value in step.move.cure.items():
+            setattr(cure, column, value)
+        cure.seq = step.seq
+        if cure.state == Cure.State.SETTLED:
+            cure.settled_at = step.at
+        record = {column: text(getattr(cure, column)) for column in ("id", "call_id", *CURE, "seq")}
+        step.cure = _told(cure.pk, record)
+        records.append(record)
+    assignments = ", ".join(f"{column} = r.{column}" for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE margin_cure k SET {assignments}"  # noqa: S608 - names of ours, values as parameters
+            " FROM jsonb_populate_recordset(NULL::margin_cure, %s::jsonb) r"
+            " WHERE k.id = r.id AND k.call_id = r.call_id RETURNING k.id",
+            [json.dumps(records)],
+        )
+        moved = {row[0] for row in cursor.fetchall()}
+    return [step for step in steps if step.move.cure["id"] not in moved]
+
+
+def _told(cure_id: int | None, record: dict[str, Any]) -> dict[str, Any]:
+    """A cure as its event says it: what is empty is left out."""
+    kept = {column: value for column, value in record.items() if column in CURE and value not in (None, "", "0")}
+    return {"id": cure_id, **kept}
 
 
 def _insert(
@@ -247,7 +337,7 @@ def update(steps: list[Step]) -> None:
     changed = [step for step in steps if step.before is not None and step.before.is_open and step.after is not None]
     if not changed:
         return
-    columns = ("seq", *MUTABLE)
+    columns = ("seq", *MUTABLE, *OPTIONAL)
     records = [
         {"id": step.after.pk, **{column: text(getattr(step.after, column)) for column in columns}}
         for step in changed

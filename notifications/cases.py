@@ -261,14 +261,16 @@ def _demand(event: Event, body: dict[str, Any], rows: Gathered) -> Demand | None
     call, row = event.call, body.get("row")
     if call is None or not row:
         return None
-    released = (body.get("details") or {}).get("release") if event.kind == "cure.applied" else None
+    released = (body.get("cure") or {}).get("release") if event.kind in ("cure.applied", "cure.moved") else None
     return Demand(
         number=call.number,
         state=row["state"],
         called=Decimal(row["amount_called"]),
         outstanding=Decimal(row["amount_outstanding"]),
         called_before=rows.called_before.get(event.pk),
-        received=sum((cure.release for cure in rows.cures.get(call.pk, []) if cure.seq <= event.seq), ZERO),
+        received=sum(
+            (cure.release for cure in rows.cures.get(call.pk, []) if cure.seq <= event.seq and cure.is_settled), ZERO
+        ),
         released=Decimal(released) if released else None,
         issued_at=call.issued_at,
         due_at=datetime.fromisoformat(row["due_at"]),

@@ -12,9 +12,9 @@ from tests.margin.rows import AT, SWEEPER
 INSERT_CALL = """
 INSERT INTO margin_margincall (account_id, regime, deficiency_key, state, seq, policy_version_id, currency,
     amount_called, amount_outstanding, tolerance, market_cures, issued_at, due_at, original_due_at, due_basis,
-    escalation_cause, escalation_level, resolution)
+    escalation_cause, escalation_level, resolution, disputed, is_provisional)
 SELECT account_id, 'exchange', '', 'issued', 99, policy_version_id, currency, 5, 5, 0, true, issued_at, due_at,
-    original_due_at, '', '', 0, '' FROM margin_margincall
+    original_due_at, '', '', 0, '', 0, false FROM margin_margincall
 """
 INSERT_EVENT = """
 INSERT INTO margin_event
