@@ -7,10 +7,11 @@ from decimal import Decimal
 import numpy as np
 
 from margin.engine import build
-from margin.engine.columns import Book, Instruments
-from margin.engine.exact import ZERO, exactly, round_quotient_up
+from margin.engine.columns import Array, Book, Instruments
+from margin.engine.exact import ZERO, exactly, round_quotient_up, scaled
 
 _COST_DECIMALS = 8
+_MANTISSA_LIMIT = 2**63
 _Side = tuple[Decimal, Decimal | None]  # quantity, cost
 
 
@@ -21,28 +22,64 @@ def books(columns: Instruments, whole: Book, account_row: int, changes: Sequence
     when a holding shrinks (rounded up, so that no relief is gained), and is unknown when it grows or turns. Of a box
     the side that a trade closes is traded first. Transfers under way and disputes stay as they are.
     """
-    held = _sides_of(whole, account_row)
-    rows = []
-    for copy, change in enumerate(changes):
-        for instrument in {**held, **change}:
-            sides = held.get(instrument, [(ZERO, None)])
-            for (quantity, cost), after in zip(sides, _traded(sides, change.get(instrument, ZERO)), strict=True):
-                rows.append(
-                    build.PositionRow(copy, int(columns.ids[instrument]), after, cost_after(quantity, after, cost))
-                )
-    currency = columns.currencies[whole.base[account_row]]
-    policy, revision = int(whole.policy[account_row]), int(whole.revision[account_row])
-    copies = [build.AccountRow(copy, currency, policy, revision) for copy in range(len(changes))]
-    built = build.book(columns, copies, rows)
+    touched = dict.fromkeys(instrument for change in changes for instrument in change)
+    sides = {instrument: [(ZERO, None)] for instrument in touched} | _sides_of(whole, account_row)
+    held = np.array([columns.ids[instrument] for instrument, of_one in sides.items() for _ in of_one], np.int64)
+    table, refused = _table(columns, sides, changes)
+    quantity, decimals, cost, cost_decimals = np.ascontiguousarray(table.reshape(-1, 4).T)
+    same = np.full(len(changes), account_row)
+    built = build.book_from_columns(
+        columns,
+        accounts=np.arange(len(changes)),
+        base=whole.base[same],
+        policy=whole.policy[same],
+        revision=whole.revision[same],
+        positions=build.Columns(
+            account=np.repeat(np.arange(len(changes)), len(held)),
+            instrument=np.tile(held, len(changes)),
+            quantity=quantity,
+            decimals=decimals.astype(np.int8),
+            cost=cost,
+            cost_decimals=cost_decimals.astype(np.int8),
+            refused=refused,
+        ),
+    )
     reasons = [reason for row, reason in whole.refused if row == account_row]
     everywhere = tuple((copy, reason) for reason in reasons for copy in range(len(changes)))
-    same = np.full(len(changes), account_row)
     return replace(
         built,
         refused=built.refused + everywhere,
         in_transit=None if whole.in_transit is None else whole.in_transit[same],
         disputed=None if whole.disputed is None else whole.disputed[same],
     )
+
+
+def _table(
+    columns: Instruments, sides: Mapping[int, Sequence[_Side]], changes: Sequence[Mapping[int, Decimal]]
+) -> tuple[Array, tuple[tuple[int, str], ...]]:
+    """int64[copies, sides, 4] of `_numbers`, what is not traded as it was, and (copy, reason) of what is too large."""
+    unchanged = [_numbers(side) for of_one in sides.values() for side in of_one]
+    table = np.tile(np.array(unchanged, np.int64).reshape(-1, 4), (len(changes), 1, 1))
+    places = dict(zip(sides, np.cumsum([0, *map(len, sides.values())]).tolist(), strict=False))
+    refused = []
+    for copy, change in enumerate(changes):
+        for instrument, traded in change.items():
+            after = _traded(sides[instrument], traded)
+            for k, ((quantity, cost), left) in enumerate(zip(sides[instrument], after, strict=True)):
+                try:
+                    table[copy, places[instrument] + k] = _numbers((left, cost_after(quantity, left, cost)))
+                except OverflowError as error:
+                    refused.append((copy, f"instrument {int(columns.ids[instrument])}: {error}"))
+    return table, tuple(refused)
+
+
+def _numbers(side: _Side) -> tuple[int, int, int, int]:
+    """Mantissa and decimals of quantity and cost. Raises OverflowError for what 64 bits cannot hold."""
+    quantity, cost = side
+    found = (*scaled(quantity), *((0, -1) if cost is None else scaled(cost)))
+    if max(abs(found[0]), abs(found[2])) >= _MANTISSA_LIMIT:
+        raise OverflowError("quantity or cost has too many digits")
+    return found
 
 
 def positions_of(whole: Book, account_row: int) -> dict[int, tuple[Decimal, Decimal | None]]:

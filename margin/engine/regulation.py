@@ -39,7 +39,7 @@ def excesses(book: Book, instruments: Instruments, market: Market, rules: Rules)
 
     ValueError if a policy of the rules is not governed by `reg_t`.
     """
-    found = assess.assess(book, instruments, market, Rules(tuple(_regulation(policy) for policy in rules.policies)))
+    found = assess.assess(book, instruments, market, Rules(tuple(policy_of(policy) for policy in rules.policies)))
     return _exact(found, lambda levels: levels.equity - levels.initial)
 
 
@@ -87,7 +87,7 @@ def _charges(rule: RegimeRule) -> bool:
     return rule.methodology == reg_t.CODE and rule.measure != "minimum_equity"
 
 
-def _regulation(policy: Policy) -> Policy:
+def policy_of(policy: Policy) -> Policy:
     """The policy with one regime: its first of `reg_t`, the house table and the maintenance of stock left out."""
     rule = rule_of(policy)
     terms = replace(rule.terms, **dict.fromkeys(_MAINTENANCE, ZERO))

@@ -5,7 +5,7 @@ traded first, which is the least turnover. `cures` lists the other ways: cash, o
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import numpy as np
@@ -75,6 +75,7 @@ class Account:
     rules: Rules
     regime: str
     fee_rate: Decimal
+    _units: dict[int, Decimal] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def excess(self, changes: Sequence[Mapping[int, Decimal]]) -> list[Decimal]:
         """Equity beyond the restore requirement in each alternative; where nothing is asked any more, at least 0."""
@@ -154,8 +155,9 @@ class Account:
 
     def unit(self, i: int) -> Decimal:
         """Value of one unit, in the instrument's currency. Call inside `exact.exactly()`."""
-        value: Decimal = worth(self.instruments.take(np.array([i])))[0]
-        return value
+        if i not in self._units:
+            self._units[i] = worth(self.instruments.take(np.array([i])))[0]
+        return self._units[i]
 
     def fee(self, i: int, quantity: Decimal) -> Decimal:
         with exactly():
