@@ -48,11 +48,11 @@ def main() -> None:
 
 
 def _round(number: int) -> Seconds:
-    bare = _timed(_bare_copy)
+    bare = timed(_bare_copy)
     return {"bare COPY": bare, **_sweep(number)}
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def timed(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -84,7 +84,7 @@ STAGES = (  # what the sweep calls, in its order; the rest of the total is its o
 
 
 @contextmanager
-def _watched() -> Iterator[Seconds]:
+def watched() -> Iterator[Seconds]:
     """Time the stages of a sweep by wrapping the functions it calls."""
     import importlib
 
@@ -115,8 +115,8 @@ def _sweep(number: int) -> Seconds:
     from margin import sweep
 
     at = PRICED_AT + timedelta(seconds=number)
-    with _watched() as spent:
-        total = _timed(lambda: sweep.run("securities", at=at))
+    with watched() as spent:
+        total = timed(lambda: sweep.run("securities", at=at))
     done = sweep.Sweep.objects.get(kind="securities", slot_at=at)
     if done.state != "complete":
         raise SystemExit(f"the sweep is {done.state}: {done.counts}")

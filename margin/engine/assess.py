@@ -22,6 +22,7 @@ from margin.engine.explain import explain
 from margin.engine.levels import Thresholds, classify, nearest, thresholds
 from margin.engine.measures import Levels, Totals
 from margin.engine.methodologies import by_code
+from margin.engine.wordings import Told, tell
 
 __all__ = ["Assessments", "assess", "explain", "list_charges"]
 
@@ -71,6 +72,19 @@ class Assessments:
             for k, figures in zip(at, self._figures(p, r, chosen[at]), strict=True):
                 out[k] = figures
         return [figures for figures in out if figures is not None]
+
+    def told(self, account_rows: Array) -> dict[tuple[int, int], list[Told]]:
+        """(account row, regime) → its charges, told as `explain` tells them; nothing for unpriced accounts."""
+        out: dict[tuple[int, int], list[Told]] = {}
+        chosen = np.asarray(account_rows, np.int64)
+        for index, of_policy in enumerate(self.totals):
+            local = np.searchsorted(of_policy.rows, chosen[self.book.policy[chosen] == index])
+            local = local[~of_policy.unpriced[local]]
+            rows = of_policy.rows[local].tolist()
+            for regime in range(len(of_policy.policy.regimes)):
+                told = tell(of_policy, regime, local)
+                out.update({(row, regime): lines for row, lines in zip(rows, told, strict=True)})
+        return out
 
     def exact(self, policy: int, regime: int, account_rows: Array) -> tuple[Levels, Thresholds]:
         """Unrounded Decimals of accounts of one policy. Call inside `exact.exactly()`; meaningless when unpriced."""

@@ -67,18 +67,24 @@ def lines(of_policy: sums.PolicySums, regime: int) -> Iterator[tuple[int, Line]]
     """(account, charge) of all priced accounts of a policy in one regime; `position` is a row of the policy's book."""
     priced = np.flatnonzero(~of_policy.unpriced)
     with exactly():
-        rule = of_policy.policy.regimes[regime]
         levels = levels_of(of_policy, regime, priced)
-        status = classify(levels, thresholds(levels, rule, Decimal), rule, Decimal)
+        asked = asks(of_policy, regime, levels)
         for k, account in enumerate(priced):
-            if levels.applies[k] and status[k] != Status.UNPRICED:
+            if asked[k]:
                 listed = [
                     *_position_lines(of_policy, regime, int(account)),
-                    *_group_lines(of_policy, regime, int(account)),
-                    *_account_lines(levels, k),
+                    *group_lines(of_policy, regime, int(account)),
+                    *account_lines(levels, k),
                 ]
-                listed += _floor_lines(of_policy, regime, int(account), sum((line.amount for line in listed), ZERO))
+                listed += floor_lines(of_policy, regime, int(account), sum((line.amount for line in listed), ZERO))
                 yield from ((int(account), line) for line in listed)
+
+
+def asks(of_policy: sums.PolicySums, regime: int, levels: Levels) -> Array:
+    """bool per account: the regime asks something of it and knows how much. Call inside `exact.exactly()`."""
+    rule = of_policy.policy.regimes[regime]
+    status = classify(levels, thresholds(levels, rule, Decimal), rule, Decimal)
+    return np.asarray(levels.applies & (status != Status.UNPRICED), bool)
 
 
 def levels_of(of_policy: sums.PolicySums, regime: int, accounts: Array) -> Levels:
@@ -100,7 +106,8 @@ def _position_lines(of_policy: sums.PolicySums, regime: int, account: int) -> It
                     yield Line(position, charge.code, branch, local, fx, local * fx, unit=charge)
 
 
-def _group_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Iterator[Line]:
+def group_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Iterator[Line]:
+    """What the parts' groups charge one account. Call inside `exact.exactly()`, as the two below."""
     for part in of_policy.parts[regime]:
         for group in part.groups.of_account(account):
             positions = part.groups.position[part.groups.members(group)]
@@ -112,7 +119,7 @@ def _group_lines(of_policy: sums.PolicySums, regime: int, account: int) -> Itera
                 yield Line(at, charge.code, charge.branch, charge.amount, fx, amount, group=charge, legs=legs)
 
 
-def _floor_lines(of_policy: sums.PolicySums, regime: int, account: int, charged: Decimal) -> Iterator[Line]:
+def floor_lines(of_policy: sums.PolicySums, regime: int, account: int, charged: Decimal) -> Iterator[Line]:
     """Top-ups to the floors of parts: what each asks beyond all that is charged so far."""
     for part in of_policy.parts[regime]:
         if part.floors is None or part.floors[account] <= charged:
@@ -127,7 +134,8 @@ def _floor_lines(of_policy: sums.PolicySums, regime: int, account: int, charged:
         charged = part.floors[account]
 
 
-def _account_lines(levels: Levels, k: int) -> Iterator[Line]:
+def account_lines(levels: Levels, k: int) -> Iterator[Line]:
+    """The charges on a whole account; `k` is its row of the levels."""
     for charge in levels.charges:
         if charge.amount[k]:
             amount = charge.amount[k]

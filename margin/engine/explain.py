@@ -160,11 +160,15 @@ def _equity_parts(of_policy: sums.PolicySums, regime: int) -> list[Tree]:
 
 
 def _position(of_policy: sums.PolicySums, position: int) -> Tree:
-    i, held = of_policy.instrument[position], of_policy.held
+    return holding(of_policy.held, int(of_policy.instrument[position]), plain(of_policy.quantity(position)))
+
+
+def holding(held: Instruments, i: int, quantity: str) -> Tree:
+    """So much of the instrument in row `i`, as charges name it."""
     return {
         "instrument": int(held.ids[i]),
         "code": str(held.codes[i]),
-        "quantity": plain(of_policy.quantity(position)),
+        "quantity": quantity,
         "price": plain(held.price[i]),
         "multiplier": plain(held.multiplier[i]),
         "currency": held.currencies[held.currency[i]],
@@ -172,37 +176,41 @@ def _position(of_policy: sums.PolicySums, position: int) -> Tree:
 
 
 def _charges(of_policy: sums.PolicySums, regime: int, levels: Levels) -> list[Tree]:
-    out = []
+    return [charge(of_policy, line, levels, 0) for _, line in charges.lines(of_policy, regime)]
+
+
+def charge(of_policy: sums.PolicySums, line: charges.Line, levels: Levels, row: int) -> Tree:
+    """One charge, told; `row` is its account's row of the levels."""
     who: Tree
     inputs: Tree
-    for _, line in charges.lines(of_policy, regime):
-        if line.group is not None:
-            who, inputs = _legs(of_policy, line)
-            sentence = line.group.sentence
-        elif line.unit is None:
-            charge = next(c for c in levels.charges if c.code == line.code)
-            who = {"instrument": None, "code": ""}
-            inputs = dict(_values(charge.inputs, 0))
-            sentence = charge.sentences[line.branch]
-        else:
-            who = _position(of_policy, line.position)
-            inputs = {**who, **_values(line.unit.inputs, int(of_policy.instrument[line.position]))}
-            sentence = line.unit.sentences[line.branch]
-        out.append(
-            {
-                **who,
-                "rule": line.code,
-                "branch": line.branch,
-                "law": sentence.law,
-                "template": sentence.template,
-                "sentence": told(sentence, inputs),
-                "inputs": inputs,
-                "local_amount": plain(line.local),
-                "fx": plain(line.fx),
-                "amount": plain(line.amount),
-            }
-        )
-    return out
+    if line.group is not None:
+        who, inputs = _legs(of_policy, line)
+        sentence = line.group.sentence
+    elif line.unit is None:
+        on_account = next(c for c in levels.charges if c.code == line.code)
+        who = {"instrument": None, "code": ""}
+        inputs = dict(values(on_account.inputs, row))
+        sentence = on_account.sentences[line.branch]
+    else:
+        who = _position(of_policy, line.position)
+        inputs = {**who, **values(line.unit.inputs, int(of_policy.instrument[line.position]))}
+        sentence = line.unit.sentences[line.branch]
+    figures = {"local_amount": plain(line.local), "fx": plain(line.fx), "amount": plain(line.amount)}
+    return charge_tree(who, inputs, line.code, line.branch, sentence, figures)
+
+
+def charge_tree(who: Tree, inputs: Tree, code: str, branch: str, sentence: Sentence, figures: dict[str, str]) -> Tree:
+    """A charge as auditors read it. `figures` are its local_amount, fx and amount."""
+    return {
+        **who,
+        "rule": code,
+        "branch": branch,
+        "law": sentence.law,
+        "template": sentence.template,
+        "sentence": told(sentence, inputs),
+        "inputs": inputs,
+        **figures,
+    }
 
 
 def _legs(of_policy: sums.PolicySums, line: charges.Line) -> tuple[Tree, Tree]:
@@ -218,7 +226,8 @@ def _stated(value: Any) -> str:
     return plain(value) if isinstance(value, Decimal) else str(value)
 
 
-def _values(inputs: Any, i: int) -> dict[str, str]:
+def values(inputs: Any, i: int) -> dict[str, str]:
+    """The inputs of a charge in row `i`, in plain digits."""
     columns: dict[str, Array] = dict(inputs)
     return {name: plain(column[i]) for name, column in columns.items()}
 
