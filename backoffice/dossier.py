@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import CashMovement
 from backoffice.book import subject
-from margin import actors, calls, history, rows, workflow
+from margin import actors, calls, history, requests, rows, workflow
 from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
 from market import clock, figures
 from market.faces import ReadOnlyAdmin, act
@@ -45,11 +45,15 @@ DEEDS: dict[str, tuple[str, Deed]] = {
     ),
     "propose_cancel": (
         "The retraction of {call} is asked for; another person must decide.",
-        lambda call, reason, at, actor: calls.propose_cancel(call, at=at, actor=actor, reason=reason),
+        lambda call, reason, at, actor: requests.ask_retraction(
+            [call], reason_code="other", reason=reason, at=at, actor=actor
+        ),
     ),
     "cancel": (
         "{call} is retracted; the client is told.",
-        lambda call, reason, at, actor: calls.cancel(call, at=at, actor=actor, reason=reason),
+        lambda call, reason, at, actor: requests.grant(
+            call.requests.get(kind="retraction", state="open"), at=at, actor=actor, reason=reason
+        ),
     ),
     "note": (
         "The note is in the history of {call}.",

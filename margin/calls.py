@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from accounts.models import Account, Revision
 from margin import chain, rows
-from margin.actors import Actor
+from margin.actors import CLIENT, Actor
 from margin.models import MarginCall
 from margin.workflow import AFTER_THE_END, TRANSITIONS, WITHOUT_CALL, Cause, Resolution, State, Verb
 
@@ -101,7 +101,7 @@ def escalate(
 ) -> MarginCall:
     """Escalate an issued call. A person gives a reason and is a Supervisor or Risk."""
     if not actor.is_system:
-        _require(actor, Verb.ESCALATE, reason)
+        require_reason(actor, Verb.ESCALATE, reason)
         cause = Cause.PERSON
     move = _move(Verb.ESCALATE, call, seq=seq, changes={"escalation_cause": cause}, reason=reason)
     return _one(move, at=at, actor=actor)
@@ -114,27 +114,9 @@ def liquidate(call: MarginCall, *, residual: Decimal, at: datetime, actor: Actor
     return _one(move, at=at, actor=actor)
 
 
-def propose_cancel(call: MarginCall, *, at: datetime, actor: Actor, reason: str, seq: int | None = None) -> MarginCall:
-    """Ask that a call that should not have been made be retracted; another person decides (settled.md 29)."""
-    _require(actor, Verb.PROPOSE_CANCEL, reason)
-    return _one(_move(Verb.PROPOSE_CANCEL, call, seq=seq, reason=reason), at=at, actor=actor)
-
-
-def cancel(call: MarginCall, *, at: datetime, actor: Actor, reason: str, seq: int | None = None) -> MarginCall:
-    """Retract the call, if another person asked for it before."""
-    _require(actor, Verb.CANCEL, reason)
-    asked = retraction_asked_by(call)
-    if asked is None:
-        raise Refused(f"nobody has asked to retract {call}; two people are needed: one proposes, another cancels")
-    if asked == actor.name:
-        raise Refused(f"{actor.name} asked to retract {call}; another person must decide")
-    move = _move(Verb.CANCEL, call, seq=seq, reason=reason, details={"proposed_by": asked})
-    return _one(move, at=at, actor=actor)
-
-
 def note(call: MarginCall, *, text: str, at: datetime, actor: Actor) -> MarginCall:
     """Add a note to the call's history; also to a closed call."""
-    _require(actor, Verb.NOTE, text)
+    require_reason(actor, Verb.NOTE, text)
     return _one(_move(Verb.NOTE, call, reason=text), at=at, actor=actor)
 
 
@@ -144,11 +126,7 @@ def tell(
     """Leave an event about an account without a call; its module writes the row beside it in the same transaction."""
     if verb not in WITHOUT_CALL:
         raise ValueError(f"{verb} is about a call")
-    move = Move(verb=verb, account_id=account_id, details=details, reason=reason)
-    outcome = carry_out([move], at=at, actor=actor)[0]
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome
+    return _done(Move(verb=verb, account_id=account_id, details=details, reason=reason), at, actor)
 
 
 def record(
@@ -159,9 +137,9 @@ def record(
 
 
 def retraction_asked_by(call: MarginCall) -> str | None:
-    """Who last asked to retract this open call, or None."""
-    event = call.events.filter(kind=Verb.PROPOSE_CANCEL).order_by("-seq").first() if call.is_open else None
-    return rows.read(event)["actor"] if event else None
+    """Who asks to retract this open call, or None."""
+    asked = call.requests.filter(kind="retraction", state="open").select_related("asked_by").first()
+    return None if asked is None or asked.asked_by is None else asked.asked_by.get_username()
 
 
 # --- what a person may do ---------------------------------------------------------------------------------
@@ -177,16 +155,42 @@ class Action:
 
 
 STAFF = ("Operations", "Supervisor", "Risk", "Compliance")
+MAKERS = ("Operations", "Supervisor")
+CHECKERS = ("Supervisor", "Risk")
 MAY: dict[Verb, tuple[str, ...]] = {
     Verb.NOTE: STAFF,
-    Verb.MEET: ("Operations", "Supervisor"),
-    Verb.PROPOSE_CANCEL: ("Operations", "Supervisor"),
+    Verb.CONTACT: STAFF,
+    Verb.OPEN_TASK: STAFF,
+    Verb.CLOSE_TASK: STAFF,
+    Verb.MEET: MAKERS,
+    Verb.ESCALATE: CHECKERS,
+    Verb.CLAIM: (*MAKERS, CLIENT),
+    Verb.CHECK: MAKERS,
+    Verb.PLEDGE: MAKERS,
+    Verb.MOVE_CURE: MAKERS,
+    Verb.DISPUTE: (*MAKERS, "Compliance", CLIENT),
+    Verb.DECIDE: ("Supervisor", "Compliance"),
+    Verb.REQUEST_EXTENSION: MAKERS,
+    Verb.WITHDRAW_EXTENSION: MAKERS,
+    Verb.EXTEND: ("Supervisor",),
+    Verb.DENY_EXTENSION: ("Supervisor",),
+    Verb.REQUEST_HOLD: MAKERS,
+    Verb.HOLD: CHECKERS,
+    Verb.DENY_HOLD: CHECKERS,
+    Verb.RELEASE: CHECKERS,
+    Verb.PROPOSE_ACCELERATION: CHECKERS,
+    Verb.ACCELERATE: CHECKERS,
+    Verb.DENY_ACCELERATION: CHECKERS,
+    Verb.PROPOSE_CANCEL: MAKERS,
     Verb.CANCEL: ("Supervisor", "Compliance"),
-    Verb.ESCALATE: ("Supervisor", "Risk"),
-    Verb.PROPOSE: ("Operations", "Supervisor"),
-    Verb.APPROVE: ("Supervisor", "Risk"),
-    Verb.REJECT: ("Supervisor", "Risk"),
-    Verb.FILL: ("Operations", "Supervisor"),
+    Verb.DROP_CANCEL: ("Supervisor", "Compliance"),
+    Verb.PROPOSE_ISSUE: MAKERS,
+    Verb.ISSUE: CHECKERS,
+    Verb.DENY_ISSUE: CHECKERS,
+    Verb.PROPOSE: MAKERS,
+    Verb.APPROVE: CHECKERS,
+    Verb.REJECT: CHECKERS,
+    Verb.FILL: MAKERS,
 }
 
 
@@ -209,13 +213,26 @@ def require(actor: Actor, verb: Verb) -> None:
         raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not do this; it takes {' or '.join(MAY[verb])}")
 
 
-def _require(actor: Actor, verb: Verb, reason: str) -> None:
+def require_reason(actor: Actor, verb: Verb, reason: str) -> None:
+    """As `require`, and a person says why."""
     require(actor, verb)
     if not actor.is_system and not reason.strip():
         raise Refused("a reason is needed: it is kept in the history")
 
 
 # --- the one way through ----------------------------------------------------------------------------------
+
+
+def make(move: Move, *, at: datetime, actor: Actor) -> int:
+    """Carry out one move; the seq of its event. Raises what refused it."""
+    return _done(move, at, actor).seq or 0
+
+
+def _done(move: Move, at: datetime, actor: Actor) -> Outcome:
+    outcome = carry_out([move], at=at, actor=actor)[0]
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
 
 
 def carry_out(moves: Iterable[Move], *, at: datetime, actor: Actor) -> list[Outcome]:
@@ -362,7 +379,4 @@ def _move(verb: Verb, call: MarginCall, **options: Any) -> Move:
 
 
 def _one(move: Move, *, at: datetime, actor: Actor) -> MarginCall:
-    outcome = carry_out([move], at=at, actor=actor)[0]
-    if outcome.error is not None:
-        raise outcome.error
-    return MarginCall.objects.get(pk=outcome.call_id or 0)
+    return MarginCall.objects.get(pk=_done(move, at, actor).call_id or 0)

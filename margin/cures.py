@@ -13,8 +13,11 @@ from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q, Sum
 
-from accounts.models import CashMovement
+from accounts import cash
+from accounts.models import Account, CashMovement
+from margin.calls import Refused
 from margin.models import Cure, MarginCall
 from margin.workflow import Resolution
 
@@ -187,6 +190,25 @@ def _came_in(
                 Found(Cure.Kind.CASH, release, used, movement_id, cure_id=cure_id, effective_at=effective_at)
             )
     return found
+
+
+def of_movement(cure: Cure, movement: CashMovement, fx: Mapping[tuple[str, str], Decimal]) -> Found:
+    """An announced cure as settled by this movement, which a person names. Raises Refused where it does not fit."""
+    call = cure.call
+    if not Account.objects.filter(
+        Q(pk=call.account_id) | Q(margined_with=call.account_id), pk=movement.account_id
+    ).exists():
+        raise Refused(f"movement {movement.pk} is not of account {call.account}")
+    if movement.kind not in CURING or movement.reverses_id is not None or hasattr(movement, "reversed_by"):
+        raise Refused(f"movement {movement.pk} is a {movement.kind}, or was reversed: it meets no call")
+    same = Cure.objects.filter(movement=movement, call__regime=call.regime, state=Cure.State.SETTLED)
+    left = movement.amount - (same.aggregate(total=Sum("used"))["total"] or 0)
+    rate = fx_rate(fx, movement.currency.currency, call.currency)
+    if left <= 0 or rate is None:
+        raise Refused(f"nothing of movement {movement.pk} is left for a {call.get_regime_display()} call")
+    exponent = cash.instrument(call.currency).minor_exponent or 0
+    release = (left * rate).quantize(Decimal(1).scaleb(-exponent), ROUND_DOWN)
+    return Found(Cure.Kind(cure.kind), release, left, movement.pk, cure_id=cure.pk, effective_at=movement.effective_at)
 
 
 def _rounded_up(amount: Decimal, exponent: int | None) -> Decimal:

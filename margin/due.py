@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from margin.engine import terms as reading
 
 BUSINESS_DAYS = "business_days"
+AUTHORITIES = ("broker", "examining_authority", "none")
 _ELAPSED = {"hours": timedelta(hours=1), "minutes": timedelta(minutes=1)}
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
@@ -29,6 +30,7 @@ class Rule:
     `business_days`: by `cut_off` (wall time in `zone`) on the `count`-th business day of `calendar` after the base
     day. With `base_cut_off`, an event at or after that wall time, or on no business day, counts from the next business
     day. `hours` and `minutes`: so much elapsed time after the event; `zone` is only how it is told.
+    The deadline is extended at most `most_extensions` times, by the broker, by the examining authority, or by nobody.
     """
 
     unit: str
@@ -37,12 +39,17 @@ class Rule:
     calendar: str = ""
     cut_off: str = ""
     base_cut_off: str = ""
+    extension_authority: str = "broker"
+    most_extensions: int = 1
+    may_be_accelerated: bool = True
 
     def __post_init__(self) -> None:
         if self.unit not in (BUSINESS_DAYS, *_ELAPSED):
             raise ValueError(f"unit must be {BUSINESS_DAYS}, {' or '.join(_ELAPSED)}, not {self.unit!r}")
-        if self.count < 0:
-            raise ValueError("count must not be negative")
+        if self.extension_authority not in AUTHORITIES:
+            raise ValueError(f"extension_authority must be one of {', '.join(AUTHORITIES)}")
+        if self.count < 0 or self.most_extensions < 0:
+            raise ValueError("count and most_extensions must not be negative")
         _zone(self.zone)
         if self.unit == BUSINESS_DAYS:
             if not self.calendar or not self.cut_off:

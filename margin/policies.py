@@ -299,6 +299,13 @@ def check_governs(account: Account, stated: Mapping[str, PolicyVersion], *, at: 
         raise NoPolicy(f"no approved policy {account.agreement!r} is in force for account {account} at {at}")
 
 
+def governing(account: Account, at: datetime) -> Reading:
+    """The reading of the policy that governs the account. Raises NoPolicy."""
+    stated = in_force(at)
+    check_governs(account, stated, at=at)
+    return read(stated[account.agreement])
+
+
 def in_force(at: datetime) -> dict[str, PolicyVersion]:
     """Policy code → the approved version in force at `at`: the latest effective, then the highest number."""
     versions = (

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from margin import calls, history
+from margin import calls, history, requests
 from margin.models import Chain, Event, MarginCall
 from margin.workflow import Cause, Resolution
 from tests.margin import rows
@@ -92,20 +92,19 @@ def test_a_decision_on_an_older_revision_of_the_account_is_refused(call):
 
 def test_retraction_takes_two_people_and_leaves_the_call_in_the_history(call):
     asker, decider = rows.staff("ops", "Operations"), rows.staff("sue", "Supervisor")
-    with pytest.raises(calls.Refused, match="two people"):
-        calls.cancel(call, at=LATER, actor=decider, reason="bad price")
-    calls.propose_cancel(call, at=LATER, actor=asker, reason="bad price")
+    (asked,) = requests.ask_retraction([call], reason_code="bad_price", reason="bad price", at=LATER, actor=asker)
     with pytest.raises(calls.Refused):
-        calls.cancel(call, at=LATER, actor=asker, reason="bad price")
-    cancelled = calls.cancel(call, at=LATER, actor=decider, reason="bad price of XYZ")
+        requests.grant(asked, at=LATER, actor=asker, reason="bad price")
+    cancelled = requests.grant(asked, at=LATER, actor=decider, reason="bad price of XYZ").call
+    cancelled.refresh_from_db()
     assert (cancelled.state, cancelled.resolution) == ("cancelled", "retraction")
 
 
 def test_a_supervisor_who_asked_cannot_also_decide(call):
     supervisor = rows.staff("sue", "Supervisor")
-    calls.propose_cancel(call, at=LATER, actor=supervisor, reason="bad price")
+    (asked,) = requests.ask_retraction([call], reason_code="bad_price", reason="bad price", at=LATER, actor=supervisor)
     with pytest.raises(calls.Refused, match="another person"):
-        calls.cancel(call, at=LATER, actor=supervisor, reason="bad price")
+        requests.grant(asked, at=LATER, actor=supervisor, reason="bad price")
 
 
 @pytest.mark.parametrize("role", ["Auditor", "Administrator", ""])

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from accounts.models import CashMovement
-from margin import calls, liquidation, sweep
+from margin import calls, liquidation, requests, sweep
 from margin.actors import system
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause, Resolution, Verb
@@ -185,8 +185,9 @@ def test_a_call_escalated_before_its_deadline_is_urgent_and_not_overdue():
 def test_a_retraction_asks_for_nothing_and_keeps_the_inner_reason_to_ourselves():
     call = rows.issued()
     asker, decider = margin_rows.staff("ops", "Operations"), margin_rows.staff("sue", "Supervisor")
-    calls.propose_cancel(call, at=LATER, actor=asker, reason="wrong mark of XYZ by Fred")
-    calls.cancel(call, at=LATER, actor=decider, reason="wrong mark of XYZ by Fred")
+    reason = "wrong mark of XYZ by Fred"
+    (asked,) = requests.ask_retraction([call], reason_code="bad_price", reason=reason, at=LATER, actor=asker)
+    requests.grant(asked, at=LATER, actor=decider, reason=reason)
     notice = told("call.cancelled")
     for part in parts(notice):
         assert "withdrawn" in part
