@@ -99,8 +99,12 @@ def _set_rights(connection: Any, table: str, rights: str, role: sql.Identifier) 
 
 
 def _tables(connection: Any) -> list[str]:
+    """Every table and view of the schema."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
+        cursor.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+            " UNION SELECT viewname FROM pg_views WHERE schemaname = current_schema() ORDER BY 1"
+        )
         return [row[0] for row in cursor.fetchall()]
 
 

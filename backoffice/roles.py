@@ -14,8 +14,8 @@ ROOMS = {
     " parameterset corporateaction",
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
     " cashmovement adjustment bookload",
-    "margin": "policy policyversion sweep shard sweepprice assessment measure charge chain event warning margincall"
-    " cure plan planline approval planfill receivable alarm smaentry",
+    "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
+    " warning margincall cure plan planline approval planfill receivable alarm smaentry",
     "notifications": "notice attempt delivery horizon",
 }
 

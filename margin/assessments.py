@@ -7,7 +7,7 @@ from itself; its digest is what an event's history can be compared with.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,8 @@ ASSESSMENT = ("id", "sweep_id", "account_id", "policy_version_id", "at", "status
               "holdings", "digest")  # fmt: skip
 MEASURE = ("id", "assessment_id", "regime", "equity", "requirement", "restore_requirement", "severe_requirement",
            "deficit", "cover")  # fmt: skip
-CHARGE = ("measure_id", "instrument_id", "code", "amount", "explanation")
+WORDING = ("id", "instrument_id", "code", "text")
+CHARGE_LIST = ("measure_id", "lines")
 
 
 def that_matter(found: assess.Assessments, also: Iterable[int]) -> dict[int, Found]:
@@ -41,23 +42,27 @@ def that_matter(found: assess.Assessments, also: Iterable[int]) -> dict[int, Fou
     return {figures[0].account_id: Found(row, tuple(figures)) for row, figures in grouped.items()}
 
 
-def save(sweep: Sweep, snap: Snapshot, accounts: Mapping[int, Found], *, explained: Iterable[int]) -> dict[int, int]:
+def save(
+    sweep: Sweep, snap: Snapshot, found: assess.Assessments, accounts: Mapping[int, Found], *, explained: Iterable[int]
+) -> dict[int, int]:
     """Store assessments, measures and, for the accounts in `explained`, charges; returns account → assessment id.
 
     What an earlier attempt at the same shard stored is kept, and its ids are returned. Everything is computed before
     the transaction is opened, so that it is short.
     """
     known = dict(Assessment.objects.filter(sweep=sweep, account__in=list(accounts)).values_list("account_id", "pk"))
-    new = {account: found for account, found in accounts.items() if account not in known}
+    new = {account: one for account, one in accounts.items() if account not in known}
     ids = dict(zip(new, bulk.new_ids("margin_assessment", len(new)), strict=True))
-    priced = [(ids[a], figures) for a, found in new.items() for figures in found.figures if not figures.reasons]
+    priced = [(ids[a], figures) for a, one in new.items() for figures in one.figures if not figures.reasons]
     numbered = list(zip(bulk.new_ids("margin_measure", len(priced)), priced, strict=True))
     measures = {(figures.account_id, figures.regime): pk for pk, (_, figures) in numbered}
     wanted = set(explained)
+    wordings, lists = _charges(found, [one for account, one in new.items() if account in wanted], measures)
     rows = {
-        ("margin_assessment", ASSESSMENT): [_assessment(ids[a], sweep, snap, found) for a, found in new.items()],
+        ("margin_assessment", ASSESSMENT): [_assessment(ids[a], sweep, snap, one) for a, one in new.items()],
         ("margin_measure", MEASURE): [_measure(pk, assessment, figures) for pk, (assessment, figures) in numbered],
-        ("margin_charge", CHARGE): list(_charges(snap, [f for a, f in new.items() if a in wanted], measures)),
+        ("margin_wording", WORDING): wordings,
+        ("margin_chargelist", CHARGE_LIST): lists,
     }
     with transaction.atomic():
         for (table, columns), listed in rows.items():
@@ -130,18 +135,23 @@ def _measure(pk: int, assessment: int, figures: Figures) -> list[Any]:
     ]
 
 
-def _charges(snap: Snapshot, accounts: list[Found], measures: Mapping[tuple[int, str], int]) -> Iterable[list[Any]]:
-    for found in accounts:
-        tree = assess.explain(snap.book, snap.instruments, snap.market, snap.rules, found.row)
-        for figures, regime in zip(found.figures, tree["regimes"], strict=True):
-            for charge in regime.get("requirement", {}).get("charges", ()):
-                yield [
-                    measures[figures.account_id, figures.regime],
-                    charge["instrument"],
-                    charge["rule"],
-                    charge["amount"],
-                    charge,
-                ]
+def _charges(
+    found: assess.Assessments, accounts: Sequence[Found], measures: Mapping[tuple[int, str], int]
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Rows of the accounts' charges: their wordings, each once, and a list of charges per measure that has any."""
+    told = found.told(np.array([one.row for one in accounts], np.int64))
+    lists = [
+        (measures[figures.account_id, figures.regime], lines)
+        for one in accounts
+        for regime, figures in enumerate(one.figures)
+        if (lines := told.get((one.row, regime)))
+    ]
+    wordings = list(dict.fromkeys(line.wording for _, lines in lists for line in lines))
+    ids = dict(zip(wordings, bulk.new_ids("margin_wording", len(wordings)), strict=True))
+    return (
+        [[pk, wording.instrument, wording.code, wording.text] for wording, pk in ids.items()],
+        [[measure, [[ids[line.wording], *line[1:]] for line in lines]] for measure, lines in lists],
+    )
 
 
 # --- explain and replay -----------------------------------------------------------------------------------

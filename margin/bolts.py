@@ -13,6 +13,11 @@ APPEND_ONLY = {
     "margin_receivable": "SELECT, INSERT",
     "margin_assessment": "SELECT, INSERT",
     "margin_measure": "SELECT, INSERT",
-    "margin_charge": "SELECT, INSERT",
+    "margin_charge": "SELECT",
+    "margin_chargelist": "SELECT, INSERT",
+    "margin_wording": "SELECT, INSERT",
     "margin_smaentry": "SELECT, INSERT",
+    "margin_restriction": "SELECT, INSERT, UPDATE",
+    "margin_strike": "SELECT, INSERT",
+    "margin_waiver": "SELECT, INSERT, UPDATE",
 }

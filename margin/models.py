@@ -212,22 +212,6 @@ class Measure(models.Model):
         return f"{self.regime}: {self.equity} against {self.requirement}"
 
 
-class Charge(models.Model):
-    """One line of a requirement: who, why, how much. A measure's requirement is the exact sum of its charges."""
-
-    measure = models.ForeignKey(Measure, on_delete=models.PROTECT, related_name="charges")
-    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    code = models.CharField(max_length=48)
-    amount = fields.ExactField(max_digits=38, decimal_places=20)
-    explanation = models.JSONField(default=dict, help_text="Rule, inputs, binding branch, law")
-
-    class Meta:
-        ordering = ("measure", "id")
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.amount}"
-
-
 # --- the chain --------------------------------------------------------------------------------------
 
 
@@ -587,4 +571,6 @@ class Alarm(models.Model):
 
 # Tables from modules of their own, found by Django here.
 from margin.case_models import Dispute, Request, Task  # noqa: E402, F401
+from margin.charge_models import Charge, ChargeList, Wording  # noqa: E402, F401
+from margin.restriction_models import Restriction, Strike, Waiver  # noqa: E402, F401
 from margin.sma_models import SmaEntry  # noqa: E402, F401

@@ -87,7 +87,7 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     # An attention sweep keeps all it looked at; any other, the accounts that matter.
     matter = assessments.that_matter(found, shard.account_ids or decisions.accounts_in_play())
     decided, facts = decisions.about(snap, matter)
-    stored = assessments.save(sweep, snap, matter, explained=decisions.to_explain(decided))
+    stored = assessments.save(sweep, snap, found, matter, explained=decisions.to_explain(decided))
     chosen_moves = decisions.moves(decided, facts, assessments=stored, at=sweep.at)
     counts = _through_the_door(chosen_moves.moves, shard)
     counts.update(_propose(chosen_moves.proposals, sweep))

@@ -16,7 +16,7 @@ from backoffice import keys
 from backoffice.models import ApiKey
 from margin import calls, sma
 from margin.engine.sma import Kind
-from margin.models import Approval, Charge, Event, MarginCall, Measure, Plan, PlanLine
+from margin.models import Approval, Event, MarginCall, Measure, Plan, PlanLine
 from market import parameters, quotes
 from market.guard import Incoming
 from notifications.models import Notice
@@ -80,7 +80,7 @@ def furnish() -> dict[str, object]:
         **{"assessment": found, "regime": "house", "equity": 100, "requirement": 150},
         **{"restore_requirement": 150, "deficit": 50, "cover": Decimal("0.66666667")},
     )
-    Charge.objects.create(measure=measure, instrument=aig, code="long_stock", amount=150, explanation={"rate": "0.3"})
+    rows.charge(measure, aig, code="long_stock", amount="150", explanation={"rate": "0.3"})
     outcome = calls.carry_out([rows.issue(owner, version, assessment_id=found.pk)], at=AT, actor=rows.SWEEPER)[0]
     assert outcome.error is None
     call = MarginCall.objects.get(pk=outcome.call_id)

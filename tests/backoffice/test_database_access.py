@@ -94,7 +94,9 @@ def test_the_application_role_has_exactly_its_rights_on_every_table(committed_db
     bolted = {table: rights for room in grants.ROOMS for table, rights in grants.append_only(room).items()}
     assert bolted["margin_event"] == "SELECT"
     with as_owner() as owner, owner.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')"
+        )
         tables = [row[0] for row in cursor.fetchall()]
         assert set(bolted) <= set(tables)
         for table in tables:

@@ -14,7 +14,7 @@ from backoffice.models import ApiKey
 from backoffice.roles import ROLES
 from margin import calls
 from margin.actors import Actor, person, system
-from margin.models import Alarm, Assessment, Charge, MarginCall, Measure, PolicyVersion, Shard, Sweep, Warning
+from margin.models import Alarm, Assessment, MarginCall, Measure, PolicyVersion, Shard, Sweep, Warning
 from market.models import Alias, Calendar, Close, CorporateAction, FxRate, HeldQuote, Instrument, Quote, QuoteFact, Rate
 from notifications.models import Notice
 from tests.margin import rows
@@ -185,8 +185,8 @@ def sweep_rows(account: Account, version: PolicyVersion, share: Instrument, at: 
     )  # fmt: skip
     short = measure(found, "house", equity="210400.25", requirement="282364.25", deficit="71964.00", cover="0.745138")
     measure(found, "exchange", equity="210400.25", requirement="202000", deficit="0", cover="1.041585")
-    Charge.objects.create(
-        measure=short, instrument=share, code="short", amount=Decimal("282364.25"),
+    rows.charge(
+        short, share, code="short", amount="282364.25",
         explanation={
             "sentence": "short 4000 at 149.5, 30 % house rate", "law": "FINRA 4210(c)(3)", "inputs": {"rate": "0.30"},
         },

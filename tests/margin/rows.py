@@ -1,5 +1,6 @@
 """Rows that tests of the margin room start from: the least that the schema allows, said in one line each."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -9,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from accounts.models import Account, Client, Contact, Position, Revision
 from margin.actors import Actor, person, system
 from margin.calls import Move
-from margin.models import Assessment, Policy, PolicyVersion, Sweep
+from margin.models import Assessment, ChargeList, Measure, Policy, PolicyVersion, Sweep, Wording
 from margin.workflow import Verb
 from market.models import Instrument
 
@@ -101,3 +102,9 @@ def issue(
         "due_basis": "2 business days, 15:00 New York",
     }
     return Move(verb=Verb.ISSUE, account_id=owner.pk, regime=regime, changes=changes)
+
+
+def charge(measure: Measure, instrument: Instrument, *, code: str, amount: str, explanation: dict[str, object]) -> None:
+    """The only charge of a measure."""
+    wording = Wording.objects.create(instrument=instrument, code=code, text=json.dumps(explanation))
+    ChargeList.objects.create(measure=measure, lines=[[wording.pk, "", "", "", amount]])

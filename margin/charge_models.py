@@ -1,0 +1,58 @@
+"""What makes up a requirement. What is said of one unit of an instrument is stored once, in its wording; an account
+adds its figures. `Charge` is the two put together by the database, and what everybody reads.
+"""
+
+from django.db import models
+
+from market import fields
+from market.models import Instrument
+
+
+class Wording(models.Model):
+    """The explanation of charges on one instrument in one sweep, with marks where an account's own figures go.
+
+    Marks are the private characters U+E000 to U+E003, for the quantity, the local amount, the rate of exchange and the
+    amount (`margin.engine.wordings`).
+    """
+
+    instrument = models.ForeignKey(
+        Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    code = models.CharField(max_length=48)
+    text = models.TextField(help_text="JSON: rule, inputs, binding branch, law")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.instrument_id}"
+
+
+class ChargeList(models.Model):
+    """The charges of a measure in their order, written once: [[wording, quantity, local amount, fx, amount], …]."""
+
+    measure = models.OneToOneField(
+        "margin.Measure", on_delete=models.PROTECT, primary_key=True, related_name="charge_list"
+    )
+    lines = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"charges of {self.measure_id}"
+
+
+class Charge(models.Model):
+    """One line of a requirement: who, why, how much. A measure's requirement is the exact sum of its charges.
+
+    Read only, a view: `assessments.save` stores charges as lists and wordings.
+    """
+
+    measure = models.ForeignKey("margin.Measure", on_delete=models.DO_NOTHING, related_name="charges")
+    instrument = models.ForeignKey(Instrument, on_delete=models.DO_NOTHING, null=True, blank=True, related_name="+")
+    code = models.CharField(max_length=48)
+    amount = fields.ExactField(max_digits=38, decimal_places=20)
+    explanation = models.JSONField(default=dict, help_text="Rule, inputs, binding branch, law")
+
+    class Meta:
+        managed = False
+        db_table = "margin_charge"
+        ordering = ("measure", "id")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.amount}"
