@@ -68,6 +68,15 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 HOURS = {"unit": "hours", "count": 4}
+REG_T_DAYS = {
+    "unit": "business_days",
+    "count": 2,
+    "zone": "America/New_York",
+    "calendar": "US-REGT",
+    "cut_off": "15:00",
+    "base": "trade_date",
+    "settlement": "US",
+}
 RIGHT: dict[str, Example] = {
     **contract_policies.RIGHT,
     "the US margin policy as it is": (US_MARGIN, "sweep", "securities"),
@@ -80,6 +89,13 @@ RIGHT: dict[str, Example] = {
     "a watch level far out": (US_MARGIN, "regimes.0.watch_rate", "12.50"),
     "a due date in hours": (US_MARGIN, "regimes.0.clock", HOURS),
     "due the same business day": (US_MARGIN, "regimes.0.clock.count", 0),
+    "the settlement cycle and two days": (US_MARGIN, "regimes.0.clock", REG_T_DAYS),
+    "a shorter clock where it is severe": (
+        US_MARGIN,
+        "regimes.0.clock.bands",
+        [{"below": "0.5", "term": HOURS}, {"below": "0.75", "term": REG_T_DAYS}],
+    ),
+    "the regulation beside the broker's rule": (US_MARGIN, "regimes.0.clock.also", [REG_T_DAYS]),
     "a late event counts from the next day": (US_MARGIN, "regimes.0.clock.base_cut_off", "16:00"),
     "a house rate for one instrument": (US_MARGIN, "regimes.0.terms.house.instruments", {"ALFA": {"long": "0.5"}}),
     "house rates for kinds": (US_MARGIN, "regimes.0.terms.house.kinds", {"etf": {"short": "0.4"}}),
@@ -133,6 +149,11 @@ WRONG: dict[str, Example] = {
     "an hour that no day has": (US_MARGIN, "regimes.0.clock.cut_off", "25:00"),
     "hours by a calendar": (US_MARGIN, "regimes.0.clock", {**HOURS, "calendar": "XNYS"}),
     "no hours": (US_MARGIN, "regimes.0.clock", {**HOURS, "count": 0}),
+    "hours from a day": (US_MARGIN, "regimes.0.clock", {**HOURS, "base": "trade_date"}),
+    "hours and a settlement cycle": (US_MARGIN, "regimes.0.clock", {**HOURS, "settlement": "US"}),
+    "an event nobody knows": (US_MARGIN, "regimes.0.clock.base", "full_moon"),
+    "a severity without a clock": (US_MARGIN, "regimes.0.clock.bands", [{"below": "0.5"}]),
+    "a clock within a clock within a clock": (US_MARGIN, "regimes.0.clock.also", [{**HOURS, "also": [HOURS]}]),
     "a negative count": (US_MARGIN, "regimes.0.clock.count", -1),
     "half a day": (US_MARGIN, "regimes.0.clock.count", 0.5),
     "a rate of the rule book left out": (US_MARGIN, "regimes.0.terms.long_rate", GONE),
@@ -156,6 +177,11 @@ ONLY_READING_SEES: dict[str, Example] = {
     "a warning beyond the call": (CRYPTO_LOAN, "regimes.0.terms.warn", "0.75"),
     "a watch level inside the warning level": (US_MARGIN, "regimes.0.watch_rate", "1.05"),
     "brackets that fall": (US_MARGIN, "regimes.0.terms.government.0.years", 4),
+    "severities that fall": (
+        US_MARGIN,
+        "regimes.0.clock.bands",
+        [{"below": "0.75", "term": HOURS}, {"below": "0.5", "term": HOURS}],
+    ),
     "a zone on another planet": (US_MARGIN, "regimes.0.clock.zone", "Mars/Olympus"),
 }
 
@@ -215,6 +241,8 @@ READ_BY = {
     policies.PolicyTerms: SCHEMA,
     policies.RegimeTerms: DEFINED["regime"],
     due.Rule: DEFINED["clock"],
+    due.Term: DEFINED["clock_term"],
+    due.Band: DEFINED["clock"]["properties"]["bands"]["items"],
     reg_t.Terms: DEFINED["reg_t_terms"],
     reg_t.House: DEFINED["reg_t_terms"]["properties"]["house"],
     reg_t.Rates: DEFINED["house_rates"],
