@@ -130,11 +130,14 @@ class Verb(Words):
     RESTRICT = "restriction.placed"
     LIFT = "restriction.lifted"
     STRIKE = "strike.recorded"
+    PROPOSE_WAIVER = "waiver.proposed"
+    DENY_WAIVER = "waiver.denied"
     WAIVE = "strike.waived"
 
 
 WITHOUT_CALL = frozenset(
-    {Verb.WARN, Verb.CLEAR, Verb.PROPOSE_ISSUE, Verb.DENY_ISSUE, Verb.RESTRICT, Verb.LIFT, Verb.STRIKE, Verb.WAIVE}
+    {Verb.WARN, Verb.CLEAR, Verb.PROPOSE_ISSUE, Verb.DENY_ISSUE, Verb.RESTRICT, Verb.LIFT, Verb.STRIKE}
+    | {Verb.PROPOSE_WAIVER, Verb.DENY_WAIVER, Verb.WAIVE}
 )
 """Verbs about an account rather than one of its calls."""
 AFTER_THE_END = frozenset({Verb.NOTE, Verb.CONTACT, Verb.CLOSE_TASK, Verb.OPEN_TASK, Verb.REVERSE_CURE})
