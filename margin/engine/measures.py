@@ -173,7 +173,15 @@ class Levels:
 
 def governed(instruments: Instruments, kinds: Sequence[str]) -> Array:
     """Which instruments a rule for `kinds` sees: those kinds, and cash."""
-    return np.isin(instruments.kind, [CASH, *(KINDS.index(kind) for kind in kinds)])
+    return is_of(instruments, (CASH, *(KINDS.index(kind) for kind in kinds)))
+
+
+def is_of(instruments: Instruments, kinds: Sequence[int]) -> Array:
+    """Which instruments are of these kinds, by their numbers."""
+    chosen = np.zeros(len(KINDS), bool)
+    chosen[list(kinds)] = True
+    found: Array = chosen[instruments.kind]
+    return found
 
 
 def worth(instruments: Instruments) -> Array:
@@ -204,7 +212,7 @@ def gain(instruments: Instruments, move: Decimal) -> Array:
 
 def with_profit(units: Units, instruments: Instruments, rows: Array) -> Units:
     """The units with the lane PROFIT on those of `rows` that are margined. Call inside `exact.exactly()`."""
-    margined = rows & np.isin(instruments.kind, MARGINED)
+    margined = rows & is_of(instruments, MARGINED)
     if VALUE not in units.lanes or not margined.any():
         return units
     value = worth(instruments)

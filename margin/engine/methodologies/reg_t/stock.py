@@ -7,9 +7,10 @@ import numpy as np
 
 from margin.engine.columns import KINDS, Array, Instruments, Market
 from margin.engine.exact import ONE, ZERO
-from margin.engine.measures import Lane, Sentence, UnitCharge, greatest, nothing, pick, smaller
+from margin.engine.measures import Lane, Sentence, UnitCharge, greatest, is_of, nothing, pick, smaller
 from margin.engine.methodologies.reg_t.terms import Terms
 
+_STOCK = (KINDS.index("equity"), KINDS.index("etf"))
 _LONG = "FINRA Rule 4210(c)(1)"
 _LEVERAGED = "FINRA Rule 4210(c); Regulatory Notice 09-53"
 _LOW_SHORT = "FINRA Rule 4210(c)(2)"
@@ -34,7 +35,7 @@ SENTENCES = {
 
 
 def is_stock(instruments: Instruments) -> Array:
-    return np.isin(instruments.kind, [KINDS.index("equity"), KINDS.index("etf")])
+    return is_of(instruments, _STOCK)
 
 
 def charge(instruments: Instruments, market: Market, terms: Terms) -> tuple[UnitCharge, Array]:
