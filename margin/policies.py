@@ -21,6 +21,7 @@ from margin.actors import Actor
 from margin.calls import Refused
 from margin.engine import columns, methodologies, terms
 from margin.models import Policy, PolicyVersion
+from margin.restriction_terms import RestrictionTerms, StrikeSchedule
 from market.models import Calendar
 
 SWEEPS = ("securities", "crypto")
@@ -73,6 +74,7 @@ class RegimeTerms:
     reversal_minutes: int = 1
     delivery_minutes: int = 15
     second_approval_above: Decimal = Decimal(0)
+    restrictions: RestrictionTerms | None = None
     parts: tuple[PartTerms, ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,6 +92,9 @@ class RegimeTerms:
             raise ValueError("minutes must not be negative, and those of the ladder rise")
         if min(self.claim_minutes, self.hold_minutes, self.reversal_minutes, self.delivery_minutes) < 1:
             raise ValueError("claim, hold, reversal and delivery minutes must be at least 1")
+        rungs = self.restrictions.cover if self.restrictions else ()
+        if rungs and (self.watch_rate is None or self.watch_rate < rungs[0].below):
+            raise ValueError("watch_rate must reach the highest rung of restrictions.cover, or no sweep would see it")
 
     @property
     def rule(self) -> workflow.Rule:
@@ -118,6 +123,7 @@ class PolicyTerms:
     calendar: str = ""
     fee_rate: Decimal = Decimal(0)
     plan_minutes: int = 15
+    strikes: tuple[StrikeSchedule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sweep not in SWEEPS:

@@ -6,7 +6,6 @@ Part of a policy's terms (`margin.policies`), read strictly. Pure: no Django, no
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from margin import due
 from margin.workflow import Regime, Words
@@ -53,16 +52,11 @@ class Expiry:
 class Overdue:
     """What a call has that stays open beyond a clock of its own, counted from its issue."""
 
-    clock: Mapping[str, Any]
+    clock: due.Term
     effects: tuple[str, ...]
 
     def __post_init__(self) -> None:
         _check_effects(self.effects)
-        due.Rule.from_json(self.clock)
-
-    @property
-    def rule(self) -> due.Rule:
-        return due.Rule.from_json(self.clock)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from margin.restriction_terms import Effect
 from margin.workflow import Verb
 
 PERSON = "person"
+LONGEST_REASON = 400
 PLACERS = ("Supervisor", "Risk", "Compliance")
 COLUMNS = ("effect", "origin", "source", "call_id", "starts_at", "ends_at", "placed_by", "lifted_at", "lifted_by")
 
@@ -87,7 +88,8 @@ def lift(restriction: Restriction, *, reason: str, at: datetime, actor: Actor) -
     _require(actor, reason)
     if restriction.takes_two_to_lift:
         raise Refused(
-            f"{restriction} was placed by {restriction.get_origin_display()}; ending it takes a waiver by two"
+            f"{restriction} was placed by {restriction.get_origin_display()} and holds by rule or for 90 days or "
+            "more; ending it early takes a waiver of two people"
         )
     return chain.in_transaction(lambda: _lift_one(restriction, reason, at, actor))
 
@@ -109,8 +111,13 @@ def locked(restriction: Restriction) -> Restriction:
 def _require(actor: Actor, reason: str) -> None:
     if actor.role not in PLACERS:
         raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not do this; it takes {' or '.join(PLACERS)}")
-    if not reason.strip():
-        raise Refused("a reason is needed: it is kept in the history")
+    check_reason(reason)
+
+
+def check_reason(reason: str) -> None:
+    """Refused unless something is said, in at most 400 characters."""
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise Refused(f"a reason of at most {LONGEST_REASON} characters is needed: it is kept in the history")
 
 
 # --- events and rows --------------------------------------------------------------------------------

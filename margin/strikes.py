@@ -210,7 +210,9 @@ def _decide(waiver: Waiver, is_granted: bool, reason: str, decider: int, at: dat
     current.seq = outcome.seq or 0
     current.save(update_fields=["state", "decided_by", "decided_at", "decision", "seq"])
     if is_granted and current.restriction.lifted_at is None:
-        restrictions.write([], [Lift(current.restriction, f"waived: {reason}"[:400])], at=at, actor=actor)
+        restrictions.write(
+            [], [Lift(current.restriction, f"waived: {reason}"[: restrictions.LONGEST_REASON])], at=at, actor=actor
+        )
     return current
 
 
@@ -218,6 +220,5 @@ def _officer(actor: Actor, reason: str) -> int:
     """The user id of a person who may waive; Refused for anybody else, and without a reason."""
     if actor.role not in WAIVERS or actor.user_id is None:
         raise Refused(f"{actor.name} ({actor.role or 'no role'}) may not waive; it takes {' or '.join(WAIVERS)}")
-    if not reason.strip():
-        raise Refused("a waiver is given in writing: say why")
+    restrictions.check_reason(reason)
     return actor.user_id

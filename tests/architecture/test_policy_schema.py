@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from backoffice.demo.policies import CRYPTO_LOAN, POLICIES, US_MARGIN
-from margin import due, policies, workflow
+from margin import due, policies, restriction_terms, workflow
 from margin.engine import adaptive
 from margin.engine.columns import KINDS, MARGIN_CLASSES
 from margin.engine.methodologies import (
@@ -68,6 +68,20 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 HOURS = {"unit": "hours", "count": 4}
+LADDER = {
+    "watch_rate": "2",
+    "restrictions": {
+        "cover": [{"below": "2", "effects": ["no_withdrawal"]}, {"below": "1.5", "effects": ["no_new_borrow"]}]
+    },
+}
+RIGHTS = {
+    "on_issue": ["no_withdrawal"],
+    "on_escalate": ["closing_only"],
+    "on_expiry": {"effect": "closing_only", "days": 90},
+    "overdue": {"clock": {"unit": "hours", "count": 120}, "effects": ["closing_only"]},
+    "stays": {"any": 2, "ach": 6},
+}
+STRIKES = {"name": "house", "steps": [{"at": 3, "effects": ["funds_on_hand"], "days": 90}]}
 REG_T_DAYS = {
     "unit": "business_days",
     "count": 2,
@@ -100,6 +114,9 @@ RIGHT: dict[str, Example] = {
     "a house rate for one instrument": (US_MARGIN, "regimes.0.terms.house.instruments", {"ALFA": {"long": "0.5"}}),
     "house rates for kinds": (US_MARGIN, "regimes.0.terms.house.kinds", {"etf": {"short": "0.4"}}),
     "a haircut by code": (CRYPTO_LOAN, "regimes.0.terms.haircuts", {"ETH": "0.10"}),
+    "rights by cover": (CRYPTO_LOAN, "regimes.0", {**CRYPTO_LOAN["regimes"][0], **LADDER}),
+    "rights by calls": (US_MARGIN, "regimes.0.restrictions", RIGHTS),
+    "a schedule of strikes": (US_MARGIN, "strikes", [STRIKES]),
     "liquidation only at the whole value": (CRYPTO_LOAN, "regimes.0.terms.liquidate", "1.00"),
     "equality calls, and asks for more": (
         US_MARGIN,
@@ -109,6 +126,14 @@ RIGHT: dict[str, Example] = {
 }
 WRONG: dict[str, Example] = {
     **contract_policies.WRONG,
+    "an effect nobody knows": (US_MARGIN, "regimes.0.restrictions", {"on_issue": ["frozen"]}),
+    "an effect twice": (US_MARGIN, "regimes.0.restrictions", {"on_issue": ["cash_only", "cash_only"]}),
+    "an expiry without an end": (US_MARGIN, "regimes.0.restrictions", {"on_expiry": {"effect": "closing_only"}}),
+    "money that stays half a day": (US_MARGIN, "regimes.0.restrictions", {"stays": {"any": "0.5"}}),
+    "a rung at nothing": (US_MARGIN, "regimes.0.restrictions", {"cover": [{"below": "0", "effects": ["cash_only"]}]}),
+    "a schedule without a step": (US_MARGIN, "strikes", [{**STRIKES, "steps": []}]),
+    "a strike of no kind": (US_MARGIN, "strikes", [{**STRIKES, "kinds": ["early"]}]),
+    "a step without an effect": (US_MARGIN, "strikes", [{**STRIKES, "steps": [{"at": 2, "effects": [], "days": 9}]}]),
     "no sweep": (US_MARGIN, "sweep", GONE),
     "an unknown sweep": (US_MARGIN, "sweep", "bonds"),
     "no regimes": (US_MARGIN, "regimes", []),
@@ -172,6 +197,8 @@ WRONG: dict[str, Example] = {
 # What compares one place of the document with another, or with the world: the schema's description names each.
 ONLY_READING_SEES: dict[str, Example] = {
     **contract_policies.ONLY_READING_SEES,
+    "rungs that rise": (CRYPTO_LOAN, "regimes.0.restrictions", {"cover": LADDER["restrictions"]["cover"][::-1]}),
+    "a rung that no sweep would see": (CRYPTO_LOAN, "regimes.0.restrictions", LADDER["restrictions"]),
     "a regime twice": (US_MARGIN, "regimes.1.regime", "house"),
     "a restore level beyond the call": (CRYPTO_LOAN, "regimes.0.terms.restore", "0.75"),
     "a warning beyond the call": (CRYPTO_LOAN, "regimes.0.terms.warn", "0.75"),
@@ -243,6 +270,12 @@ READ_BY = {
     due.Rule: DEFINED["clock"],
     due.Term: DEFINED["clock_term"],
     due.Band: DEFINED["clock"]["properties"]["bands"]["items"],
+    restriction_terms.RestrictionTerms: DEFINED["restrictions"],
+    restriction_terms.Expiry: DEFINED["expiry"],
+    restriction_terms.Overdue: DEFINED["overdue"],
+    restriction_terms.Rung: DEFINED["rung"],
+    restriction_terms.StrikeSchedule: DEFINED["strike_schedule"],
+    restriction_terms.Step: DEFINED["strike_step"],
     reg_t.Terms: DEFINED["reg_t_terms"],
     reg_t.House: DEFINED["reg_t_terms"]["properties"]["house"],
     reg_t.Rates: DEFINED["house_rates"],
@@ -306,6 +339,7 @@ def test_every_key_and_default_of_the_code_is_in_the_schema(kind, schema):
 
 
 def test_every_word_of_the_code_is_in_the_schema():
+    assert DEFINED["effect"]["enum"] == [effect.value for effect in restriction_terms.Effect]
     assert DEFINED["regime"]["properties"]["regime"]["enum"] == [regime.value for regime in workflow.Regime]
     assert DEFINED["kind"]["enum"] == list(KINDS)
     assert SCHEMA["properties"]["sweep"]["enum"] == list(policies.SWEEPS)
