@@ -23,6 +23,7 @@ COLUMNS = {  # of accounts_adjustment, with their types
     "account_id": "bigint",
     "instrument_id": "bigint",
     "change": "numeric",
+    "is_delivery": "boolean",
     "reason": "text",
     "external_reference": "text",
     "effective_at": "timestamptz",
@@ -30,6 +31,7 @@ COLUMNS = {  # of accounts_adjustment, with their types
 }
 ADJUSTING = (Action.SPLIT, Action.WRITE_OFF, Action.EXPIRY)  # the others change names and prices, not quantities
 SOURCE = "action"
+SAME = ("account_id", "instrument_id", "change", "is_delivery")  # what makes a repeat the same adjustment
 QUANTITY_STEP = Decimal(1).scaleb(-12)
 
 
@@ -59,10 +61,13 @@ def adjust(
     effective_at: datetime | None = None,
     cost: Decimal | None = None,
     entered_by: AbstractBaseUser | None = None,
+    is_delivery: bool = False,
 ) -> Adjustment:
     """Correct a position by hand, with a reason. `cost` is what was paid for the change; None: unknown.
 
-    The same correction again returns the one that is there; Conflict if its reference says something else.
+    A delivery is securities or coins that the client brought in, or took out, free of payment: what came in since a
+    call was issued may cure it. The same correction again returns the one that is there; Conflict if its reference says
+    something else.
     """
     if instrument.kind == Kind.CASH:
         raise strict.refuse("instrument", f"{instrument.code} is cash; post a correction as a cash movement")
@@ -75,6 +80,7 @@ def adjust(
         account=account,
         instrument=instrument,
         change=strict.exact(change, field="change", digits=32, places=12),
+        is_delivery=is_delivery,
         reason=strict.words(reason, field="reason", length=200),
         external_reference=external_reference,
         effective_at=ledgers.not_in_the_future(effective_at or at, at, field="effective_at"),
@@ -90,7 +96,7 @@ def adjust(
         holdings.lock_accounts([account.pk])
         fresh = _insert([given])
         stored = Adjustment.objects.get(external_reference=external_reference)
-        if any(getattr(stored, field) != getattr(given, field) for field in ("account_id", "instrument_id", "change")):
+        if any(getattr(stored, field) != getattr(given, field) for field in SAME):
             reason = f"{external_reference} is already used by another adjustment, {stored}; use a new reference"
             raise ledgers.conflict("external_reference", reason)
         if fresh:
@@ -241,6 +247,7 @@ def _adjust(action: CorporateAction, accounts: Collection[int] | None, *, at: da
             account_id=owed.account_id,
             instrument_id=action.instrument_id,
             change=owed.change,
+            is_delivery=False,
             reason=f"{action.get_kind_display()}: {action.reason}"[:200],
             external_reference=owed.reference,
             effective_at=action.effective_at,

@@ -225,11 +225,12 @@ class CashMovement(models.Model):
 
 
 class Adjustment(models.Model):
-    """A change of a position that is no trade: a corporate action or a correction by hand, append only."""
+    """A change of a position that is no trade: a corporate action, a delivery or a correction by hand, append only."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="adjustments")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="+")
     change = fields.quantity()
+    is_delivery = models.BooleanField(default=False, help_text="Brought in or taken out free of payment by the client")
     reason = models.CharField(max_length=200)
     external_reference = models.CharField(max_length=120, unique=True)
     effective_at = models.DateTimeField()

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db.models import Max
 
-from margin import cures, due, workflow
+from margin import cures, due, releases, workflow
 from margin.calls import Move
 from margin.engine.columns import Figures, Status
-from margin.models import MarginCall, Warning
+from margin.models import Cure, MarginCall, Warning
 from margin.policies import Reading
 from margin.snapshot import Snapshot
 from margin.workflow import Cause, Decision, OpenCall, Stacking, Standing, State, Verb
@@ -38,6 +38,8 @@ class Situation:
     progress: Mapping[int, cures.Progress]
     warned: frozenset[tuple[int, str]]
     closed: Mapping[tuple[int, str], int] = field(default_factory=dict)  # last call, where a new one is issued
+    taken_back: frozenset[int] = frozenset()
+    """Of those last calls, the ones whose payment was taken back after they were met."""
 
 
 @dataclass
@@ -56,14 +58,10 @@ def accounts_in_play() -> set[int]:
     return {account for (account,) in calls.union(warnings)}
 
 
-def situation(
-    account_ids: Iterable[int],
-    *,
-    at: datetime,
-    fx: Mapping[tuple[str, str], Decimal],
-    exponents: Mapping[str, int],
-) -> Situation:
+def situation(account_ids: Iterable[int], snap: Snapshot) -> Situation:
     """Read open calls, their progress and open warnings of the accounts (a fixed number of queries)."""
+    stated = zip(snap.instruments.currencies, snap.instruments.minor_exponents, strict=True)
+    exponents = {currency: exponent for currency, exponent in stated if exponent is not None}
     ids = list(account_ids)
     found = list(MarginCall.objects.open().filter(account__in=ids).order_by("issued_at", "pk"))
     calls: dict[tuple[int, str], tuple[MarginCall, ...]] = {}
@@ -72,7 +70,9 @@ def situation(
     warnings = Warning.objects.filter(account__in=ids, cleared_at=None).values_list("account_id", "regime")
     return Situation(
         calls=calls,
-        progress=cures.progress(found, at=at, fx=fx, exponents=exponents),
+        progress=cures.progress(
+            found, at=snap.at, fx=snap.market.fx, exponents=exponents, traded=releases.of(snap, found)
+        ),
         warned=frozenset((account, regime) for account, regime in warnings),
     )
 
@@ -153,16 +153,15 @@ def _outstanding_after(call: MarginCall, cured: Decimal) -> Decimal:
 
 def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], Situation]:
     """Decide about every priced account that matters, regime by regime; nothing is written."""
-    stated = zip(snap.instruments.currencies, snap.instruments.minor_exponents, strict=True)
-    exponents = {currency: exponent for currency, exponent in stated if exponent is not None}
-    facts = situation(matter, at=snap.at, fx=snap.market.fx, exponents=exponents)
+    facts = situation(matter, snap)
     decided = []
     for account in matter.values():
         reading = snap.reading(account.row)
         for figures in account.figures:
             if not figures.reasons:
                 decided.append((figures, reading, decide(figures, reading, facts, at=snap.at)))
-    return decided, replace(facts, closed=_last_calls(_deciding(decided, Verb.ISSUE)))
+    closed = _last_calls(_deciding(decided, Verb.ISSUE))
+    return decided, replace(facts, closed=closed, taken_back=_taken_back(closed.values()))
 
 
 def _last_calls(account_ids: Collection[int]) -> dict[tuple[int, str], int]:
@@ -172,6 +171,16 @@ def _last_calls(account_ids: Collection[int]) -> dict[tuple[int, str], int]:
     calls = MarginCall.objects.filter(account__in=account_ids)
     latest = calls.values_list("account_id", "regime").annotate(latest=Max("id"))
     return {(account, regime): last for account, regime, last in latest}
+
+
+def _taken_back(call_ids: Collection[int]) -> frozenset[int]:
+    """Which of these met calls had a payment that was reversed and that no later call has answered for."""
+    if not call_ids:
+        return frozenset()
+    bounced = MarginCall.objects.filter(
+        pk__in=call_ids, state=State.MET, cures__state=Cure.State.REVERSED, successors=None
+    )
+    return frozenset(bounced.values_list("pk", flat=True))
 
 
 def to_explain(decided: Iterable[Decided]) -> set[int]:
@@ -272,7 +281,7 @@ def _move(
     if decision.verb == Verb.ISSUE:
         key = _key(figures, reading, facts, at)
         last = facts.closed.get((figures.account_id, figures.regime))
-        changes = _issue(decision, figures, reading, assessments, clockwork, last, at)
+        changes = _issue(decision, figures, reading, assessments, clockwork, last, facts.taken_back, at)
     elif decision.verb == Verb.WARN:
         changes = {"assessment_id": assessments[figures.account_id], "cover": cover(figures)}
         details["cover"] = format(cover(figures), "f")
@@ -312,11 +321,16 @@ def _issue(
     assessments: Mapping[int, int],
     clockwork: Clockwork,
     predecessor: int | None,
+    taken_back: Collection[int],
     at: datetime,
 ) -> dict[str, Any]:
-    """The columns of a new call. It is linked to the last closed one of its regime (workflow.md T12)."""
+    """The columns of a new call. It is linked to the last closed one of its regime (workflow.md T12), and due sooner
+    where the payment that met that one was taken back (T11)."""
     regime = reading.terms.regime(figures.regime)
-    deadline = clockwork.due(reading.clocks[figures.regime], at=at)
+    clock = reading.clocks[figures.regime]
+    if predecessor in taken_back:
+        clock = due.Rule("minutes", regime.reversal_minutes, zone=clock.zone)
+    deadline = clockwork.due(clock, at=at)
     return {
         "policy_version_id": reading.version_id,
         "assessment_id": assessments[figures.account_id],

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Account, CashMovement
-from margin import chain, policies, prices, shards
+from margin import chain, policies, prices, reversals, shards
 from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
 from market import parameters
@@ -58,6 +58,7 @@ def begin(
 
     `in_force` are the policies of the kind, where the caller has read them already.
     """
+    reversals.carry_out(at=at)
     governing = policies_of(kind, at) if in_force is None else in_force
     return chain.in_transaction(lambda: _begin(kind, at, slot_at, ids, governing), is_patient=True)
 
@@ -128,7 +129,8 @@ def lapsed(now: datetime) -> list[Shard]:
 
 
 def wanting_attention(at: datetime) -> list[int]:
-    """Accounts not to be kept waiting for their sweep: a call fell due, or money came in for an open call."""
+    """Accounts not to be kept waiting for their sweep: a call fell due, a client's word ran out, or money came in for
+    an open call or was taken back."""
     uncounted = CashMovement.objects.filter(
         ~Exists(Cure.objects.filter(movement=OuterRef("pk"), call=OuterRef(OuterRef("pk")))),
         Q(account=OuterRef("account")) | Q(account__margined_with=OuterRef("account")),
@@ -137,6 +139,8 @@ def wanting_attention(at: datetime) -> list[int]:
         reverses=None,
         reversed_by=None,
     )
-    is_due = Q(state=State.ISSUED, due_at__lte=at, notified_at__isnull=False)
+    is_free = (Q(held_until=None) | Q(held_until__lte=at)) & (Q(paused_until=None) | Q(paused_until__lte=at))
+    is_due = Q(state=State.ISSUED, due_at__lte=at, notified_at__isnull=False) & is_free
     calls = MarginCall.objects.open().filter(is_due | Exists(uncounted))
-    return sorted(calls.values_list("account_id", flat=True).distinct())
+    taken_back = {cure.call.account_id for cure in reversals.found()}
+    return sorted(taken_back.union(calls.values_list("account_id", flat=True)))

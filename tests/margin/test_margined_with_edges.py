@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
 
 from accounts.models import Account, Position
-from margin import calls, cures, liquidation, policies, prices, snapshot, stress, sweep
+from margin import calls, liquidation, policies, prices, releases, snapshot, stress, sweep
 from margin.engine import alternatives
 from margin.hypothetical.document import StressGrid
 from margin.models import MarginCall
@@ -80,10 +80,11 @@ def test_a_sale_that_no_account_can_deliver_alone_is_reported_account_by_account
 def test_the_member_sold_since_is_the_client_sold_since():
     lead, member, xyz, dollars = escalated()
     plan = approved_plan([(member, xyz, "100", "5000"), (lead, dollars, "-3600", None)])
-    (before,) = cures.progress([plan.call], at=LATER, fx={}, exponents={}).values()
+    snap = liquidation.stand(plan.call, at=LATER).snap
+    assert releases.of(snap, [plan.call]) == {}
     fill(plan, "-1")
-    (after,) = cures.progress([plan.call], at=LATER, fx={}, exponents={}).values()
-    assert (before.has_sold, after.has_sold) == (False, True)
+    ((sold,),) = releases.of(liquidation.stand(plan.call, at=LATER).snap, [plan.call]).values()
+    assert (sold.kind, sold.used) == ("sale", 1)
 
 
 def test_an_account_with_an_open_call_does_not_join_before_it_is_settled():
