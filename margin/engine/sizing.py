@@ -75,6 +75,7 @@ class Account:
     rules: Rules
     regime: str
     fee_rate: Decimal
+    _cash: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _units: dict[int, Decimal] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def excess(self, changes: Sequence[Mapping[int, Decimal]]) -> list[Decimal]:
@@ -165,10 +166,12 @@ class Account:
         return round_up(charged, self.instruments.minor_exponent(int(self.instruments.currency[i])))
 
     def cash_row(self, currency: int) -> int:
-        rows = np.flatnonzero((self.instruments.kind == CASH) & (self.instruments.currency == currency))
-        if not rows.size:
-            raise NotSizable(f"There is no cash instrument in {self.instruments.currencies[currency]}")
-        return int(rows[0])
+        if currency not in self._cash:
+            rows = np.flatnonzero((self.instruments.kind == CASH) & (self.instruments.currency == currency))
+            if not rows.size:
+                raise NotSizable(f"There is no cash instrument in {self.instruments.currencies[currency]}")
+            self._cash[currency] = int(rows[0])
+        return self._cash[currency]
 
     def rate(self, i: int) -> Decimal:
         """The instrument's currency in base currency; known, because the account is priced."""

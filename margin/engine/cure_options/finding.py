@@ -9,12 +9,11 @@ from margin.engine.columns import Book, Instruments, Market, Rules
 from margin.engine.cure_options import lines, mixes, money, options
 from margin.engine.cure_options.demands import CASH, SALE, SECURITIES, WAYS, Demand
 from margin.engine.cure_options.options import Asked, Option, Options, Refused, Value
-from margin.engine.cure_options.trials import Trials
+from margin.engine.cure_options.searches import MOST_TRIED
+from margin.engine.cure_options.trials import Changes, Trials
 from margin.engine.cure_options.tries import Tries
 from margin.engine.exact import ZERO, exactly, round_down, round_quotient_up, round_up
 from margin.engine.sizing import Account
-
-_BEYOND = 128  # lots that are tried beyond the first guess where a deposit does not count evenly
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ def find(
     plain = Trials(account, tuple(demands), {})
     helped = replace(plain, given={account.cash_row(account.base): have}) if have else plain
     scope = tuple(k for k, demand in enumerate(demands) if not asked or demand.key in asked)
+    _foresee(plain if helped is plain else None, helped, scope, excluded)
     ways = [way for way in WAYS if all(way in demands[k].ways for k in scope)]
     made = Options(
         currency=instruments.currencies[account.base],
@@ -62,6 +62,16 @@ def find(
     )
     is_measured = all(plain.yardsticks[k].regime is not None for k in scope)
     return made if made.is_clear or not is_measured else _with_lines(made, helped, scope, ways, excluded)
+
+
+def _foresee(plain: Trials | None, helped: Trials, scope: tuple[int, ...], excluded: Collection[int]) -> None:
+    """Measure at once what will surely be asked: the ends of every line, one lot of every deposit, the cash needed."""
+    field = lines.field_of(helped, scope)
+    ends = Tries(helped, scope, tuple(lines.closings(field, excluded)))
+    counts = [{k: n} for k, line in enumerate(ends.lines) for n in mixes.surely_asked(line)]
+    legs = [line.legs[0] for line in lines.deposits(field)]
+    brought: list[Changes] = [{leg.row: leg.per_step} for leg in legs]
+    helped.measure([{}, *brought, *map(ends.changes, counts), *(money.guesses(plain, scope) if plain else ())])
 
 
 def _is_short(trials: Trials, scope: Sequence[int]) -> bool:
@@ -170,7 +180,7 @@ def _reaching(field: lines.Field, scope: Sequence[int], brought: _Brought) -> li
     )
     line = lines.reaching(field, brought.line, lots)
     is_even = line.pieces is not None and len(line.pieces) <= 2
-    return line if is_even else lines.reaching(field, brought.line, 2 * lots + _BEYOND)
+    return line if is_even else lines.reaching(field, brought.line, max(2 * lots, MOST_TRIED))
 
 
 def _needs(trials: Trials, scope: Sequence[int]) -> list[Decimal]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from margin.engine.cure_options.lines import Line
 from margin.engine.cure_options.tries import Cost, Counts, Tries
 
 MOST_COMBINED = 1024  # combinations that are all tried
@@ -62,7 +63,7 @@ def _of_all(tries: Tries, chosen: Sequence[int]) -> Mix | None:
 def _by_release(tries: Tries, chosen: Sequence[int]) -> list[int]:
     """Lines that help, the highest release per unit traded first; measured on a slice large enough for cents not to
     matter."""
-    slices = {k: max(tries.lines[k].most // _SLICES, 1) for k in chosen}
+    slices = {k: _slice(tries.lines[k]) for k in chosen}
     wanted = [{k: steps} for k in chosen for steps in (slices[k], tries.lines[k].most)]
     before = min(tries.left(tries.trials.start))
     after = [min(tries.left(standing)) for standing in tries.standings(wanted)]
@@ -72,6 +73,15 @@ def _by_release(tries: Tries, chosen: Sequence[int]) -> list[int]:
             turnover = tries.cost({k: slices[k]}).turnover
             ranked.append((-float(part - before) / float(turnover) if turnover else 0.0, k))
     return [k for _, k in sorted(ranked)]
+
+
+def _slice(line: Line) -> int:
+    return max(line.most // _SLICES, 1)
+
+
+def surely_asked(line: Line) -> set[int]:
+    """Steps of a line that are tried whatever comes of them: those between which it is linear, a slice, all of it."""
+    return {_slice(line), line.most, *(n for piece in line.pieces or () for n in piece)}
 
 
 def _wholly(tries: Tries, ranked: Sequence[int]) -> Counts | None:

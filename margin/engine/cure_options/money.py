@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from margin.engine.cure_options.options import Option, figures, paid
-from margin.engine.cure_options.trials import Standing, Trials
+from margin.engine.cure_options.trials import Changes, Standing, Trials
 from margin.engine.exact import ZERO, exactly, round_quotient_up
 
 _MOST_ROUNDS = 64
@@ -40,13 +40,7 @@ def options_of(trials: Trials, scope: Sequence[int], currencies: Sequence[str]) 
 def least(trials: Trials, scope: Sequence[int], row: int) -> tuple[Decimal, Standing] | None:
     """The least money in whole minor units and what it leads to: one unit less is not enough. None where no amount
     is."""
-    account = trials.account
-    currency = int(account.instruments.currency[row])
-    exponent = account.instruments.minor_exponent(currency)
-    with exactly():
-        rate = account.rate(row)
-        most = max(needed(trials, k) for k in scope)
-    guess = int(round_quotient_up(most, rate, exponent).scaleb(exponent))
+    guess, exponent, rate = _guess(trials, scope, row)
     seen: dict[int, tuple[Decimal, Standing]] = {}
 
     def enough(numbers: Sequence[int]) -> list[bool]:
@@ -56,8 +50,27 @@ def least(trials: Trials, scope: Sequence[int], row: int) -> tuple[Decimal, Stan
             seen.update(zip(numbers, tried, strict=True))
             return [is_met(trials, scope, standing, amount * rate) for amount, standing in tried]
 
-    units = _fewest_units(enough, max(guess, 1))
+    units = _fewest_units(enough, guess)
     return None if units is None else seen[units]
+
+
+def _guess(trials: Trials, scope: Sequence[int], row: int) -> tuple[int, int, Decimal]:
+    """(units that are enough where money counts as itself, decimals of a unit, its currency's rate)."""
+    account = trials.account
+    currency = int(account.instruments.currency[row])
+    exponent = account.instruments.minor_exponent(currency)
+    with exactly():
+        rate = account.rate(row)
+        most = max(needed(trials, k) for k in scope)
+    return max(int(round_quotient_up(most, rate, exponent).scaleb(exponent)), 1), exponent, rate
+
+
+def guesses(trials: Trials, scope: Sequence[int]) -> list[Changes]:
+    """The amounts in base currency that `least` tries first."""
+    row = trials.account.cash_row(trials.account.base)
+    guess, exponent, _ = _guess(trials, scope, row)
+    with exactly():
+        return [{row: Decimal(n).scaleb(-exponent)} for n in (guess - 1, guess)]
 
 
 def _fewest_units(enough: Callable[[Sequence[int]], list[bool]], guess: int) -> int | None:

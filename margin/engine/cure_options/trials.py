@@ -4,7 +4,7 @@ Every alternative is one more account of one book, assessed by the sweep's own s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
@@ -39,6 +39,7 @@ class Trials:
     account: Account
     demands: tuple[Demand, ...]
     given: Changes
+    _seen: dict[tuple[tuple[int, Decimal], ...], Standing] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def _measured(self) -> tuple[Policy, tuple[Yardstick, ...]]:
@@ -84,12 +85,17 @@ class Trials:
         return self.measure([{}])[0]
 
     def measure(self, changes: Sequence[Changes]) -> list[Standing]:
-        """The standing after each of the changes, with what is given."""
+        """The standing after each of the changes, with what is given. What was measured before is remembered."""
+        keys = [tuple(sorted(change.items())) for change in changes]
+        new = {
+            key: self._with_given(change) for key, change in zip(keys, changes, strict=True) if key not in self._seen
+        }
+        wanted = list(new.values())
         found: list[Standing] = []
-        for start in range(0, len(changes), MOST_AT_ONCE):
-            chunk = [self._with_given(change) for change in changes[start : start + MOST_AT_ONCE]]
-            found += self._standings(chunk, self.targets)
-        return found
+        for start in range(0, len(wanted), MOST_AT_ONCE):
+            found += self._standings(wanted[start : start + MOST_AT_ONCE], self.targets)
+        self._seen.update(zip(new, found, strict=True))
+        return [self._seen[key] for key in keys]
 
     def _with_given(self, change: Changes) -> Changes:
         if not self.given:

@@ -11,7 +11,6 @@ from margin.engine.cure_options.trials import Changes, Standing, Trials
 from margin.engine.exact import ZERO, exactly
 
 Counts = Mapping[int, int]  # line → steps, more than 0
-Key = tuple[tuple[int, int], ...]
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -25,21 +24,17 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Tries:
-    """The lines of a scope, and every alternative tried so far."""
+    """The lines of a scope, and what they cost."""
 
     trials: Trials
     scope: tuple[int, ...]  # of the trials' demands
     lines: tuple[Line, ...]
-    _seen: dict[Key, Standing] = field(default_factory=dict, init=False)
+    _changes: dict[tuple[tuple[int, int], ...], Changes] = field(default_factory=dict, init=False)
     _costs: dict[tuple[int, int], tuple[Decimal, Decimal]] = field(default_factory=dict, init=False)
 
     def standings(self, wanted: Sequence[Counts]) -> list[Standing]:
         """What each leads to; those not tried before are tried together."""
-        keys = [_key(counts) for counts in wanted]
-        new = {key: counts for key, counts in zip(keys, wanted, strict=True) if key not in self._seen}
-        found = self.trials.measure([self.changes(counts) for counts in new.values()]) if new else []
-        self._seen.update(zip(new, found, strict=True))
-        return [self._seen[key] for key in keys]
+        return self.trials.measure([self.changes(counts) for counts in wanted])
 
     def left(self, standing: Standing) -> tuple[Decimal, ...]:
         """What is left beyond each demand of the scope, all of them measured."""
@@ -47,14 +42,17 @@ class Tries:
 
     def changes(self, counts: Counts) -> Changes:
         """What the holdings and the cash change by."""
-        traded: dict[int, Decimal] = {}
-        brought: dict[int, Decimal] = {}
-        with exactly():
-            for k, steps in counts.items():
-                into = brought if self.lines[k].is_deposit else traded
-                for row, quantity in self.lines[k].quantities(steps).items():
-                    into[row] = into.get(row, ZERO) + quantity
-        return {**self.trials.account.traded(traded), **brought}
+        key = tuple(sorted(counts.items()))
+        if key not in self._changes:
+            traded: dict[int, Decimal] = {}
+            brought: dict[int, Decimal] = {}
+            with exactly():
+                for k, steps in counts.items():
+                    into = brought if self.lines[k].is_deposit else traded
+                    for row, quantity in self.lines[k].quantities(steps).items():
+                        into[row] = into.get(row, ZERO) + quantity
+            self._changes[key] = {**self.trials.account.traded(traded), **brought}
+        return self._changes[key]
 
     def cost(self, counts: Counts) -> Cost:
         """What it costs to do so many steps of each line; a deposit costs nothing."""
@@ -93,7 +91,3 @@ class Tries:
     def _noise(self, k: int, besides: Counts) -> Decimal:
         with exactly():
             return sum((self.lines[j].noise for j in (k, *besides)), ZERO)
-
-
-def _key(counts: Counts) -> Key:
-    return tuple(sorted(counts.items()))
