@@ -19,7 +19,7 @@ from accounts.models import Account
 from margin import due, workflow
 from margin.actors import Actor
 from margin.calls import Refused
-from margin.engine import columns, methodologies, terms
+from margin.engine import columns, cure_options, methodologies, terms, trade_calls
 from margin.models import Policy, PolicyVersion
 from margin.restriction_terms import RestrictionTerms, StrikeSchedule
 from market.models import Calendar
@@ -75,6 +75,7 @@ class RegimeTerms:
     delivery_minutes: int = 15
     second_approval_above: Decimal = Decimal(0)
     restrictions: RestrictionTerms | None = None
+    cures: tuple[str, ...] = ()
     parts: tuple[PartTerms, ...] = ()
 
     def __post_init__(self) -> None:
@@ -92,9 +93,17 @@ class RegimeTerms:
             raise ValueError("minutes must not be negative, and those of the ladder rise")
         if min(self.claim_minutes, self.hold_minutes, self.reversal_minutes, self.delivery_minutes) < 1:
             raise ValueError("claim, hold, reversal and delivery minutes must be at least 1")
+        unknown = sorted(set(self.cures) - set(cure_options.WAYS))
+        if unknown:
+            raise ValueError(f"cures: {unknown[0]!r} is not one of {', '.join(cure_options.WAYS)}")
         rungs = self.restrictions.cover if self.restrictions else ()
         if rungs and (self.watch_rate is None or self.watch_rate < rungs[0].below):
             raise ValueError("watch_rate must reach the highest rung of restrictions.cover, or no sweep would see it")
+
+    @property
+    def is_of_trades(self) -> bool:
+        """Whether trades make its calls (`margin.trades`): no sweep measures it."""
+        return self.methodology == trade_calls.METHODOLOGY
 
     @property
     def rule(self) -> workflow.Rule:
@@ -133,6 +142,8 @@ class PolicyTerms:
         names = [regime.regime for regime in self.regimes]
         if len(set(names)) != len(names):
             raise ValueError("each regime may be stated once")
+        if all(regime.is_of_trades for regime in self.regimes):
+            raise ValueError("at least one regime must be measured by sweeps")
         if not 0 <= self.fee_rate < ONE:
             raise ValueError("fee_rate must be from 0 to below 1")
         if self.plan_minutes <= 0:
@@ -150,6 +161,8 @@ class Reading:
     terms: PolicyTerms
     policy: columns.Policy
     clocks: Mapping[str, due.Rule] = field(default_factory=dict)
+    of_trades: Mapping[str, trade_calls.Terms] = field(default_factory=dict)
+    """The terms of the regimes whose calls come from trades."""
 
 
 class NoPolicy(LookupError):
@@ -165,10 +178,11 @@ def parse(document: Any, *, code: str = "policy", version_id: int = 0) -> Readin
     try:
         stated = terms.read(PolicyTerms, document)
         clocks = {regime.regime: _clock(regime) for regime in stated.regimes}
-        rules = tuple(_engine_rule(regime) for regime in stated.regimes)
+        rules = tuple(_engine_rule(regime) for regime in stated.regimes if not regime.is_of_trades)
+        of_trades = {regime.regime: _of_trades(regime, rules) for regime in stated.regimes if regime.is_of_trades}
     except ValueError as error:
         raise BadTerms(f"{code}: {error}") from None
-    return Reading(version_id, stated, columns.Policy(code, rules), clocks)
+    return Reading(version_id, stated, columns.Policy(code, rules), clocks, of_trades)
 
 
 def parameters_of(readings: Iterable[Reading]) -> set[str]:
@@ -194,6 +208,23 @@ def _clock(regime: RegimeTerms) -> due.Rule:
         return due.Rule.from_json(regime.clock)
     except ValueError as error:
         raise ValueError(f"{regime.regime}.clock: {error}") from None
+
+
+def _of_trades(regime: RegimeTerms, measured: Sequence[columns.RegimeRule]) -> trade_calls.Terms:
+    """The terms of a regime of trades; ValueError naming the key."""
+    if regime.regime != regime.measure:
+        raise ValueError(f"{regime.regime}.measure: calls by {regime.measure!r} belong to the regime of that name")
+    if regime.parts:
+        raise ValueError(f"{regime.regime}.parts: trades are measured by no parts")
+    try:
+        stated = trade_calls.terms(regime.measure, regime.terms)
+        if stated.past_due_clock:
+            due.Rule.from_json(stated.past_due_clock)
+    except ValueError as error:
+        raise ValueError(f"{regime.regime}.terms: {error}") from None
+    if stated.of and stated.of not in [rule.regime for rule in measured]:
+        raise ValueError(f"{regime.regime}.terms.of: no regime {stated.of!r} is measured by this policy")
+    return stated
 
 
 def _engine_rule(regime: RegimeTerms) -> columns.RegimeRule:

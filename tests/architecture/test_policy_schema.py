@@ -14,7 +14,7 @@ import pytest
 
 from backoffice.demo.policies import CRYPTO_LOAN, POLICIES, US_MARGIN
 from margin import due, policies, restriction_terms, workflow
-from margin.engine import adaptive
+from margin.engine import adaptive, trade_calls
 from margin.engine.columns import KINDS, MARGIN_CLASSES
 from margin.engine.methodologies import (
     METHODOLOGIES,
@@ -91,8 +91,43 @@ REG_T_DAYS = {
     "base": "trade_date",
     "settlement": "US",
 }
+OF_TRADES = {
+    **US_MARGIN,
+    "regimes": [
+        *US_MARGIN["regimes"],
+        {
+            "regime": "reg_t",
+            "methodology": "trades",
+            "measure": "reg_t",
+            "kinds": ["equity", "etf"],
+            "terms": {},
+            "clock": REG_T_DAYS,
+            "market_cures": False,
+            "de_minimis": "1000",
+        },
+        {
+            "regime": "day_trade",
+            "methodology": "trades",
+            "measure": "day_trade",
+            "kinds": ["equity", "etf"],
+            "terms": {"of": "exchange", "past_due_clock": {**REG_T_DAYS, "count": 0}},
+            "clock": {**REG_T_DAYS, "count": 4},
+            "market_cures": False,
+        },
+        {
+            "regime": "intraday",
+            "methodology": "trades",
+            "measure": "intraday",
+            "kinds": ["equity", "etf"],
+            "terms": {"of": "exchange"},
+            "clock": {**REG_T_DAYS, "count": 4},
+        },
+    ],
+}
 RIGHT: dict[str, Example] = {
     **contract_policies.RIGHT,
+    "calls that come from trades": (OF_TRADES, "sweep", "securities"),
+    "a stricter pattern": (OF_TRADES, "regimes.4.terms.pattern", 3),
     "the US margin policy as it is": (US_MARGIN, "sweep", "securities"),
     "the loan policy as it is": (CRYPTO_LOAN, "sweep", "crypto"),
     "no calendar": (US_MARGIN, "calendar", GONE),
@@ -126,6 +161,14 @@ RIGHT: dict[str, Example] = {
 }
 WRONG: dict[str, Example] = {
     **contract_policies.WRONG,
+    "a rule of trades nobody knows": (OF_TRADES, "regimes.3.measure", "weekly"),
+    "a rule of trades under another name": (OF_TRADES, "regimes.3.regime", "futures"),
+    "a rate for Regulation T of trades": (OF_TRADES, "regimes.3.terms", {"rate": "0.5"}),
+    "trades measured by parts": (OF_TRADES, "regimes.3.parts", US_MARGIN["regimes"][0]["parts"]),
+    "day trades against nothing": (OF_TRADES, "regimes.4.terms.of", GONE),
+    "buying power below the excess": (OF_TRADES, "regimes.4.terms.reduced_multiple", "0.5"),
+    "a past due clock that is none": (OF_TRADES, "regimes.4.terms.past_due_clock", {"unit": "weeks", "count": 1}),
+    "all of the equity disregarded": (OF_TRADES, "regimes.5.terms.least_equity_rate", "1"),
     "an effect nobody knows": (US_MARGIN, "regimes.0.restrictions", {"on_issue": ["frozen"]}),
     "an effect twice": (US_MARGIN, "regimes.0.restrictions", {"on_issue": ["cash_only", "cash_only"]}),
     "an expiry without an end": (US_MARGIN, "regimes.0.restrictions", {"on_expiry": {"effect": "closing_only"}}),
@@ -197,6 +240,9 @@ WRONG: dict[str, Example] = {
 # What compares one place of the document with another, or with the world: the schema's description names each.
 ONLY_READING_SEES: dict[str, Example] = {
     **contract_policies.ONLY_READING_SEES,
+    "trades alone": (OF_TRADES, "regimes", OF_TRADES["regimes"][3:4]),
+    "day trades against a regime of trades": (OF_TRADES, "regimes.4.terms.of", "reg_t"),
+    "less buying power with a pattern": (OF_TRADES, "regimes.4.terms.multiple", "1.5"),
     "rungs that rise": (CRYPTO_LOAN, "regimes.0.restrictions", {"cover": LADDER["restrictions"]["cover"][::-1]}),
     "a rung that no sweep would see": (CRYPTO_LOAN, "regimes.0.restrictions", LADDER["restrictions"]),
     "a regime twice": (US_MARGIN, "regimes.1.regime", "house"),
@@ -287,6 +333,9 @@ READ_BY = {
     volatility.Terms: DEFINED["volatility_terms"],
     adaptive.Model: DEFINED["volatility_model"],
     simm.Terms: DEFINED["simm_terms"],
+    trade_calls.RegTTerms: DEFINED["reg_t_calls_terms"],
+    trade_calls.DayTradeTerms: DEFINED["day_trade_terms"],
+    trade_calls.IntradayTerms: DEFINED["intraday_terms"],
     policies.PartTerms: DEFINED["part"],
     option_strategies.Terms: DEFINED["option_strategies_terms"],
     option_strategies.Rates: DEFINED["option_rates"],
@@ -343,7 +392,10 @@ def test_every_word_of_the_code_is_in_the_schema():
     assert DEFINED["regime"]["properties"]["regime"]["enum"] == [regime.value for regime in workflow.Regime]
     assert DEFINED["kind"]["enum"] == list(KINDS)
     assert SCHEMA["properties"]["sweep"]["enum"] == list(policies.SWEEPS)
-    assert DEFINED["regime"]["properties"]["methodology"]["enum"] == [each.CODE for each in METHODOLOGIES]
+    assert DEFINED["regime"]["properties"]["methodology"]["enum"] == [
+        *(each.CODE for each in METHODOLOGIES),
+        trade_calls.METHODOLOGY,
+    ]
     assert DEFINED["part"]["properties"]["methodology"]["enum"] == [each.CODE for each in PARTS]
     assert DEFINED["margin_class"]["enum"] == list(MARGIN_CLASSES)
     for methodology in METHODOLOGIES:
