@@ -13,6 +13,7 @@ from accounts import api as accounts
 from backoffice.api import problems
 from backoffice.api.writing import guarded
 from margin import api as margin
+from margin import cure_api
 from margin.hypothetical import api as hypothetical
 from market import api as market
 from notifications import api as notifications
@@ -54,6 +55,7 @@ urlpatterns = [
     path("v1/accounts/<path:code>/whatif/", hypothetical.AccountWhatif.as_view(), name="accounts-whatif"),
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),
     path("v1/clients/<path:code>/stress/", hypothetical.ClientStress.as_view(), name="clients-stress"),
+    path("v1/calls/<int:id>/cure-options/", cure_api.CureOptions.as_view(), name="calls-cure-options"),
     path("v1/", include(router.urls)),
     path("schema", SpectacularAPIView.as_view(**public), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema", **public), name="docs"),

@@ -15,25 +15,24 @@ from margin.engine.cure_options.searches import Piece
 
 OPTIONS = (KINDS.index("option"), KINDS.index("future_option"))
 _MOST_PIECES = 200
-_AROUND = (-1, 0, 1, 2)  # a crossing is known to a lot or so, because fees and cents move it
 
 Held = Mapping[int, tuple[Decimal, Decimal | None]]  # row of Instruments → (quantity, cost)
 
 
 def pieces(
-    instruments: Instruments, held: Held, row: int, *, step: Decimal, most: int, crossing: Fraction | None = None
+    instruments: Instruments, held: Held, row: int, *, step: Decimal, most: int, crossing: Piece | None = None
 ) -> tuple[Piece, ...] | None:
     """Runs of 1 … most steps in which what is left is linear; None where that is not known, or there are too many.
 
     `step` is what a step adds to the size of the holding, negative when it closes. The last step may be a broken lot,
-    so it is a run by itself. `crossing` is the number of steps at which the cash that they move is zero.
+    so it is a run by itself. `crossing` are the steps between which the cash that they move reaches zero.
     """
     written = [(other, contract) for other in held if (contract := instruments.contract[other]) is not None]
     if instruments.contract[row] is not None or _covers_otherwise(instruments, row, [one for _, one in written]):
         return None
     starts = {1, most}
     if crossing is not None:
-        starts |= {floor(crossing) + by for by in _AROUND}
+        starts |= {crossing[0], crossing[1] + 1}
     taken = _deliverables(instruments, row, held, written)
     if taken:
         wholes = _wholes(abs(held[row][0]), taken, step, most)

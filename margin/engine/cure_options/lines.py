@@ -4,12 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil, floor
 
 from margin.engine.columns import CASH, KINDS, RegimeRule
 from margin.engine.cure_options import kinks
 from margin.engine.cure_options.searches import Piece
 from margin.engine.cure_options.trials import Trials
-from margin.engine.exact import ZERO, exactly, round_quotient_up
+from margin.engine.exact import ONE, ZERO, exactly, round_quotient_up
 from margin.engine.measures import governed
 from margin.engine.methodologies import loan, reg_t
 
@@ -95,15 +96,26 @@ class Field:
         crossing = self._crossing(leg) if self.is_loan and step < 0 else None
         return kinks.pieces(instruments, held, leg.row, step=step, most=most, crossing=crossing)
 
-    def _crossing(self, leg: Leg) -> Fraction | None:
-        """Steps of closing after which the cash of the leg's currency, with what is given, is zero."""
+    def _crossing(self, leg: Leg) -> Piece | None:
+        """Steps of closing between which the cash of the leg's currency, with what is given, reaches zero."""
         account = self.trials.account
         cash = account.cash_row(int(account.instruments.currency[leg.row]))
         held, _ = self.trials.held.get(cash, (ZERO, None))
         with exactly():
-            brings = account.brings(leg.row, leg.closing(1)) - account.fee(leg.row, leg.closing(1))
             before = held + self.trials.given.get(cash, ZERO)
-        return Fraction(-before) / Fraction(brings) if brings and before * brings < 0 else None
+            brings = leg.per_step * abs(account.unit(leg.row)) * (ONE - account.fee_rate)
+            lost = Fraction(self.noise(leg)) / Fraction(account.rate(leg.row))
+        if before >= 0 or leg.held < 0 or not brings:
+            return None
+        at, by = Fraction(-before) / Fraction(brings), ceil(lost / Fraction(brings))
+        return floor(at) - by, ceil(at) + by
+
+    def noise(self, leg: Leg) -> Decimal:
+        """What booking a trade may lose, in base currency; a crossing that is not known to the lot may hide as much."""
+        account = self.trials.account
+        with exactly():
+            unit = ONE.scaleb(-account.instruments.minor_exponent(int(account.instruments.currency[leg.row])))
+            return _BOOKED * (1 + self.is_loan) * unit * account.rate(leg.row)
 
 
 def field_of(trials: Trials, scope: Sequence[int]) -> Field:
@@ -121,7 +133,7 @@ def closings(field: Field, excluded: Collection[int]) -> list[Line]:
 def _closing(field: Field, leg: Leg) -> Line:
     most = int(round_quotient_up(abs(leg.held), leg.per_step, 0))
     pieces = field.pieces(leg, step=-leg.per_step, most=most)
-    return Line(_kind(field, leg), (leg,), most, pieces, _noise(field, leg.row))
+    return Line(_kind(field, leg), (leg,), most, pieces, field.noise(leg))
 
 
 def _kind(field: Field, leg: Leg) -> str:
@@ -130,13 +142,6 @@ def _kind(field: Field, leg: Leg) -> str:
     if leg.held < 0:
         return PURCHASE
     return COLLATERAL_SALE if field.is_loan else SALE
-
-
-def _noise(field: Field, row: int) -> Decimal:
-    account = field.trials.account
-    with exactly():
-        unit = Decimal(1).scaleb(-account.instruments.minor_exponent(int(account.instruments.currency[row])))
-        return _BOOKED * unit * account.rate(row)
 
 
 def packages(field: Field, lines: Sequence[Line]) -> list[Line]:
