@@ -12,15 +12,15 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q
 
 from accounts.models import Fill
 from margin import chain, policies, restrictions, strikes
 from margin import due as dues
 from margin.actors import Actor
 from margin.models import Cure, MarginCall, Measure, PlanFill, PolicyVersion, Restriction, Strike, Sweep
-from margin.policies import Reading
-from margin.restriction_terms import RestrictionTerms, StrikeKind
+from margin.policies import Reading, RegimeTerms
+from margin.restriction_terms import RestrictionTerms, Rung, StrikeKind
 from margin.restrictions import Lift, Placement
 from margin.strikes import Circumstances, Paid
 from margin.workflow import Cause, Resolution, State
@@ -79,20 +79,23 @@ def _settling(ids: Sequence[int], at: datetime, actor: Actor, sweep: Sweep | Non
     return work
 
 
-def accounts_by_cover() -> QuerySet[Restriction, Any]:
-    """Ids of accounts under a rung of cover: sweeps keep measuring them, or nobody would see them recover."""
-    return Restriction.objects.unlifted().filter(source__startswith="cover:").order_by().values_list("account_id")
+def accounts_by_cover() -> set[int]:
+    """Accounts under a rung of cover: sweeps keep measuring them, or nobody would see them recover."""
+    under = Restriction.objects.unlifted().filter(source__startswith="cover:")
+    return set(under.order_by().values_list("account_id", flat=True))
 
 
 def _difference(account_ids: Sequence[int] | None, at: datetime, sweep: Sweep | None) -> Difference:
     of = Q() if account_ids is None else Q(account__in=list(account_ids))
     readings = _readings()
     unlifted = list(Restriction.objects.unlifted().filter(of).select_related("call").order_by("pk"))
+    if not readings and not unlifted:
+        return Difference()
     lifts = [Lift(row, why) for row in unlifted if (why := _why_over(row, at))]
     wanted = [one for call, reading in _calls(of, readings) for one in _of_call(call, reading, at)]
     placements = _not_yet(wanted)
     if sweep is not None:
-        rungs = _rungs(account_ids, readings, sweep)
+        rungs = _rungs(account_ids, readings, sweep, unlifted)
         lifting = {lift.restriction.pk for lift in lifts}
         standing = [row for row in unlifted if row.source.startswith("cover:") and row.pk not in lifting]
         placements += _up(rungs, standing)
@@ -191,20 +194,26 @@ def _not_yet(wanted: Iterable[Placement]) -> list[Placement]:
 
 
 def _rungs(
-    account_ids: Sequence[int] | None, readings: Mapping[int, Reading], sweep: Sweep
+    account_ids: Sequence[int] | None, readings: Mapping[int, Reading], sweep: Sweep, unlifted: Sequence[Restriction]
 ) -> dict[tuple[int, str], tuple[str, ...]]:
     """(account, source) → effects of the rung that the sweep found it on. Unpriced accounts have no measures: they
     stay on the rung where they are (law 3)."""
-    measures = Measure.objects.filter(assessment__sweep=sweep).select_related("assessment")
+    laddered = [pk for pk, reading in readings.items() if any(_rungs_of(one) for one in reading.terms.regimes)]
+    standing = [row.account_id for row in unlifted if row.source.startswith("cover:")]
+    seen = Q(assessment__policy_version__in=laddered) | Q(assessment__account__in=standing)
+    measures = Measure.objects.filter(seen, assessment__sweep=sweep).select_related("assessment")
     if account_ids is not None:
         measures = measures.filter(assessment__account__in=list(account_ids))
     found = {}
     for measure in measures:
-        reading = readings.get(measure.assessment.policy_version_id or 0)
-        terms = _restrictions(reading, measure.regime)
+        terms = _restrictions(readings.get(measure.assessment.policy_version_id or 0), measure.regime)
         effects = terms.rung(measure.cover) if terms and measure.cover is not None else ()
         found[measure.assessment.account_id, f"cover:{measure.regime}"] = effects
     return found
+
+
+def _rungs_of(regime: RegimeTerms) -> tuple[Rung, ...]:
+    return regime.restrictions.cover if regime.restrictions else ()
 
 
 def _restrictions(reading: Reading | None, regime: str) -> RestrictionTerms | None:

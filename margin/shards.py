@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, QuerySet
 
-from margin import assessments, calls, decisions, liquidation, prices, snapshot, watch
+from margin import assessments, calls, consequences, decisions, liquidation, prices, snapshot, watch
 from margin.actors import Actor, system
 from margin.engine import assess, memory
 from margin.models import MarginCall, PolicyVersion, Shard, Sweep
@@ -85,12 +85,14 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     with memory.noting() as notes:
         found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
     # An attention sweep keeps all it looked at; any other, the accounts that matter.
-    matter = assessments.that_matter(found, shard.account_ids or decisions.accounts_in_play())
+    in_play = shard.account_ids or decisions.accounts_in_play() | consequences.accounts_by_cover()
+    matter = assessments.that_matter(found, in_play)
     decided, facts = decisions.about(snap, matter)
     stored = assessments.save(sweep, snap, found, matter, explained=decisions.to_explain(decided))
     chosen_moves = decisions.moves(decided, facts, assessments=stored, at=sweep.at)
     counts = _through_the_door(chosen_moves.moves, shard)
     counts.update(_propose(chosen_moves.proposals, sweep))
+    counts.update(consequences.settle(at=sweep.at, actor=_actor(sweep), account_ids=list(matter), sweep=sweep))
     _report_undated(chosen_moves.undated, sweep)
     unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
     counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import adaptive, closing, shards, sweep, watch
+from margin import adaptive, closing, consequences, shards, sweep, watch
+from margin.actors import system
 from margin.models import Shard, Sweep
 from market import clock
 
@@ -67,6 +68,12 @@ def adapt_rates() -> None:
     """Publish the rates that follow volatility, from the closes of yesterday and before."""
     at = clock.now()
     adaptive.publish(on=at.date() - timedelta(days=1), at=at)
+
+
+@shared_task(name="margin.restrict")
+def restrict() -> None:
+    """Lift what expired or whose call is over, place and record what calls closed by people brought."""
+    consequences.settle(at=clock.now(), actor=system("restrictions"))
 
 
 def slot(at: datetime, kind: str) -> datetime:
