@@ -8,7 +8,7 @@ number of queries. Everything said to a client comes from a `Case`; nothing else
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -89,6 +89,10 @@ class Case:
     figures: Figures | None
     sales: tuple[Sale, ...]
     residual: Decimal | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the event says beside its call: why, how much, until when."""
+    cure: Mapping[str, Any] = field(default_factory=dict)
+    """What the event says of a cure."""
 
     @property
     def reference(self) -> str:
@@ -243,6 +247,8 @@ def _case(event: Event, body: dict[str, Any], rows: Gathered) -> Case:
         figures=figures.of(assessment, regime, rows.instruments),
         sales=rows.sales.get(event.call_id or 0, ()),
         residual=rows.residuals.get(event.call_id or 0),
+        details=body.get("details") or {},
+        cure=body.get("cure") or {},
     )
 
 
@@ -261,7 +267,11 @@ def _demand(event: Event, body: dict[str, Any], rows: Gathered) -> Demand | None
     call, row = event.call, body.get("row")
     if call is None or not row:
         return None
-    released = (body.get("cure") or {}).get("release") if event.kind in ("cure.applied", "cure.moved") else None
+    released = (
+        (body.get("cure") or {}).get("release")
+        if event.kind in ("cure.applied", "cure.moved", "claim.checked")
+        else None
+    )
     return Demand(
         number=call.number,
         state=row["state"],

@@ -13,7 +13,7 @@ import mrml
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from notifications import addresses, letters, wording
+from notifications import addresses, wording, writers
 from notifications.cases import Case
 
 LOCALES = ("en",)
@@ -47,9 +47,9 @@ def locale_of(*languages: str) -> str:
 
 
 def write(case: Case, *, locale: str) -> Mail:
-    """The mail of a case. Raises letters.Unwritable, or addresses.BadHeader for a subject of more than one line."""
+    """The mail of a case. Raises Unwritable, or addresses.BadHeader for a subject of more than one line."""
     with translation.override(locale):
-        letter = letters.letter(case)
+        letter = writers.letter(case)
         context = {
             "letter": letter,
             "sections": letter.sections,

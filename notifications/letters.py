@@ -34,14 +34,8 @@ class Letter:
     sections: Mapping[str, Section] = field(default_factory=dict)
 
 
-def letter(case: Case) -> Letter:
-    """The letter of the case, in the active language. Raises Unwritable."""
-    if case.kind not in WRITERS:
-        raise Unwritable(f"there is no notice for events of kind {case.kind!r}")
-    return WRITERS[case.kind](case)
-
-
-def _demand(case: Case) -> Demand:
+def demand_of(case: Case) -> Demand:
+    """The call the letter is about. Raises Unwritable."""
     if case.demand is None:
         raise Unwritable(f"event {case.event_id} ({case.kind}) says nothing of its call")
     return case.demand
@@ -51,32 +45,32 @@ def _demand(case: Case) -> Demand:
 
 
 def _issued(case: Case) -> Letter:
-    demand = _demand(case)
-    return _asking(
+    demand = demand_of(case)
+    return asking(
         case,
         demand,
-        subject=_("Margin call: %(amount)s due %(due)s") % _amount_and_due(case, demand),
+        subject=_("Margin call: %(amount)s due %(due)s") % amount_and_due(case, demand),
         headline=_("Margin call on your account"),
         opening=_("Your account no longer meets its margin requirement. Please bring in the amount below in time."),
     )
 
 
 def _changed(case: Case) -> Letter:
-    demand = _demand(case)
+    demand = demand_of(case)
     if demand.called_before is None:
         raise Unwritable(f"event {case.event_id}: what was called before is not in the history")
     opening = _("Your account lost more value: the amount called rose from %(before)s to %(now)s. The deadline stays.")
-    return _asking(
+    return asking(
         case,
         demand,
-        subject=_("Margin call increased: %(amount)s due %(due)s") % _amount_and_due(case, demand),
+        subject=_("Margin call increased: %(amount)s due %(due)s") % amount_and_due(case, demand),
         headline=_("The amount of your margin call has risen"),
         opening=opening % {"before": money(case, demand.called_before), "now": money(case, demand.called)},
     )
 
 
 def _escalated(case: Case) -> Letter:
-    demand = _demand(case)
+    demand = demand_of(case)
     is_overdue = demand.due_at <= case.at
     subject = (
         _("Margin call overdue: %(amount)s, we may now sell positions")
@@ -84,7 +78,7 @@ def _escalated(case: Case) -> Letter:
         else _("Margin call urgent: %(amount)s, we may now sell positions")
     )
     cause = sections.ESCALATIONS.get(demand.cause, sections.ESCALATIONS["person"])
-    return _asking(
+    return asking(
         case,
         demand,
         subject=subject % {"amount": money(case, demand.outstanding)},
@@ -93,7 +87,7 @@ def _escalated(case: Case) -> Letter:
     )
 
 
-def _asking(case: Case, demand: Demand, *, subject: str, headline: str, opening: str) -> Letter:
+def asking(case: Case, demand: Demand, *, subject: str, headline: str, opening: str) -> Letter:
     """A letter that asks for money: how much, by when, why, how, and what happens otherwise."""
     return Letter(
         subject=subject,
@@ -111,12 +105,13 @@ def _asking(case: Case, demand: Demand, *, subject: str, headline: str, opening:
             "what_counts": sections.what_counts(),
             "consequences": sections.consequences(case),
             "positions": sections.positions(case),
-            **_closing(case),
+            **closing(case),
         },
     )
 
 
-def _amount_and_due(case: Case, demand: Demand) -> dict[str, str]:
+def amount_and_due(case: Case, demand: Demand) -> dict[str, str]:
+    """What a subject says of a call that is open."""
     return {
         "amount": money(case, demand.outstanding),
         "due": wording.deadline(demand.due_at, case.at, case.zone),
@@ -138,12 +133,12 @@ def _deadline_note(case: Case, demand: Demand) -> str:
 
 
 def _cured(case: Case) -> Letter:
-    demand = _demand(case)
+    demand = demand_of(case)
     if demand.released is None:
         raise Unwritable(f"event {case.event_id}: the cure does not say what it releases")
     received = money(case, demand.released)
     if demand.outstanding <= 0:
-        return _quiet(
+        return quiet(
             case,
             subject=_("Received: %(amount)s towards margin call %(call)s")
             % {"amount": received, "call": case.reference},
@@ -152,7 +147,7 @@ def _cured(case: Case) -> Letter:
         )
     return Letter(
         subject=_("Received: %(received)s. Still due: %(amount)s %(due)s")
-        % {"received": received, **_amount_and_due(case, demand)},
+        % {"received": received, **amount_and_due(case, demand)},
         headline=_("We have received %(amount)s") % {"amount": received},
         opening=_("It counts towards margin call %(call)s, which stays open for the rest.") % {"call": case.reference},
         amount=money(case, demand.outstanding),
@@ -163,14 +158,14 @@ def _cured(case: Case) -> Letter:
         sections={
             "this_call": sections.this_call(case, demand),
             "cures": sections.cures(case, demand),
-            **_closing(case),
+            **closing(case),
         },
     )
 
 
 def _met(case: Case) -> Letter:
-    resolution = sections.RESOLUTIONS.get(_demand(case).resolution, sections.RESOLUTIONS["mixed"])
-    return _quiet(
+    resolution = sections.RESOLUTIONS.get(demand_of(case).resolution, sections.RESOLUTIONS["mixed"])
+    return quiet(
         case,
         subject=_("Margin call %(call)s is met: nothing more is due") % {"call": case.reference},
         headline=_("Your margin call is met"),
@@ -179,7 +174,7 @@ def _met(case: Case) -> Letter:
 
 
 def _cancelled(case: Case) -> Letter:
-    return _quiet(
+    return quiet(
         case,
         subject=_("Margin call %(call)s is withdrawn: please disregard it") % {"call": case.reference},
         headline=_("We have withdrawn this margin call"),
@@ -209,13 +204,13 @@ def _liquidated(case: Case) -> Letter:
         is_overdue=bool(owed),
         sections={
             "sold": sections.sold(case),
-            "this_call": sections.this_call(case, _demand(case)),
-            **_closing(case),
+            "this_call": sections.this_call(case, demand_of(case)),
+            **closing(case),
         },
     )
 
 
-def _quiet(case: Case, *, subject: str, headline: str, opening: str) -> Letter:
+def quiet(case: Case, *, subject: str, headline: str, opening: str) -> Letter:
     """A letter after which nothing is asked."""
     return Letter(
         subject=subject,
@@ -223,7 +218,7 @@ def _quiet(case: Case, *, subject: str, headline: str, opening: str) -> Letter:
         opening=opening,
         amount=money(case, ZERO),
         amount_label=_("due on this call"),
-        sections={"this_call": sections.this_call(case, _demand(case)), **_closing(case)},
+        sections={"this_call": sections.this_call(case, demand_of(case)), **closing(case)},
     )
 
 
@@ -248,12 +243,13 @@ def _warning(case: Case) -> Letter:
             "advice": sections.advice(),
             "consequences": sections.warned_consequences(),
             "positions": sections.positions(case),
-            **_closing(case),
+            **closing(case),
         },
     )
 
 
-def _closing(case: Case) -> dict[str, Section]:
+def closing(case: Case) -> dict[str, Section]:
+    """The sections that every letter ends with."""
     return {"contact": sections.contact(case), "account": sections.account(case)}
 
 
@@ -262,9 +258,10 @@ WRITERS: dict[str, Callable[[Case], Letter]] = {
     "call.issued": _issued,
     "call.amount_changed": _changed,
     "cure.applied": _cured,
+    "cure.moved": _cured,
+    "claim.checked": _cured,
     "call.met": _met,
     "call.escalated": _escalated,
     "call.cancelled": _cancelled,
     "call.liquidated": _liquidated,
 }
-KINDS = tuple(WRITERS)

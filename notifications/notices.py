@@ -22,8 +22,8 @@ from django.db.models.functions import Coalesce
 from accounts.models import Contact
 from margin import calls
 from margin.actors import Actor, system
-from margin.models import Event, MarginCall
-from notifications import addresses, cases, layouts, letters
+from margin.models import Event
+from notifications import addresses, cases, layouts, letters, writers
 from notifications.models import Attempt, Horizon, Notice
 from notifications.post import Answer, Post
 
@@ -36,11 +36,12 @@ PAUSE_AFTER_SILENCE = timedelta(minutes=5)  # time for the provider's report to 
 SENDER = system("notices")
 FAILED = (Notice.State.FAILED, Notice.State.REJECTED, Notice.State.BOUNCED)
 
-# A call's changed amount is told only when it grew.
+# A call's changed amount is told only when it grew, and a payment that was announced when it has settled.
 WAITING_EVENTS = """
 SELECT e.id FROM margin_event e
 WHERE e.transaction_id >= %(horizon)s AND e.kind = ANY (%(kinds)s)
   AND NOT EXISTS (SELECT FROM notifications_notice n WHERE n.event_id = e.id)
+  AND (e.kind NOT IN ('cure.moved', 'claim.checked') OR e.body::jsonb #>> '{cure,state}' = 'settled')
   AND (e.kind <> 'call.amount_changed'
        OR (e.body::jsonb #>> '{row,amount_called}')::numeric > (
            SELECT (p.body::jsonb #>> '{row,amount_called}')::numeric FROM margin_event p
@@ -104,7 +105,7 @@ def _waiting_events(horizon: int) -> tuple[int, list[int]]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         reached: int = cursor.fetchone()[0]
-        cursor.execute(WAITING_EVENTS, {"horizon": horizon, "kinds": list(letters.KINDS), "limit": BATCH})
+        cursor.execute(WAITING_EVENTS, {"horizon": horizon, "kinds": list(writers.KINDS), "limit": BATCH})
         return reached, [row[0] for row in cursor.fetchall()]
 
 
@@ -259,15 +260,22 @@ def pause(attempts: int) -> timedelta:
     return min(doubled, LONGEST_PAUSE) * random.uniform(2 / 3, 4 / 3)  # noqa: S311 - no secret
 
 
+# Open calls not known as told, whose last event that states a deadline was handed over to somebody.
+TOLD = """
+SELECT c.id FROM margin_margincall c
+WHERE c.state IN ('issued', 'escalated') AND c.notified_at IS NULL AND EXISTS (
+    SELECT FROM notifications_notice n WHERE n.sent_at IS NOT NULL AND n.event_id = (
+        SELECT e.id FROM margin_event e WHERE e.call_id = c.id
+          AND e.kind IN ('call.issued', 'call.accelerated', 'call.rescheduled') ORDER BY e.seq DESC LIMIT 1))
+LIMIT %s
+"""
+
+
 def tell_margin(*, at: datetime) -> int:
-    """Tell the margin room of open calls whose client has been told; returns how many. Safe to repeat."""
-    told = (
-        MarginCall.objects.open()
-        .filter(notified_at=None, events__kind="call.issued", events__notices__sent_at__isnull=False)
-        .distinct()
-        .values_list("pk", flat=True)[: calls.LARGEST_BATCH]
-    )
-    ids = list(told)
+    """Tell the margin room of open calls whose client has been told of the deadline; how many. Safe to repeat."""
+    with connection.cursor() as cursor:
+        cursor.execute(TOLD, [calls.LARGEST_BATCH])
+        ids = [row[0] for row in cursor.fetchall()]
     return sum(outcome.is_done for outcome in calls.notified(ids, at=at, actor=SENDER)) if ids else 0
 
 

@@ -13,7 +13,7 @@ from margin import calls, liquidation, requests, sweep
 from margin.actors import system
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause, Resolution, Verb
-from notifications import cases, layouts, letters, notices
+from notifications import cases, layouts, letters, notices, writers
 from notifications.models import Notice
 from tests.margin import rows as margin_rows
 from tests.margin import world
@@ -371,7 +371,7 @@ def test_an_instrument_written_from_right_to_left_does_not_turn_the_figures_besi
         assert "Or sell 7 \u2068שמש בע״מ\u2069 (worth 350.00 USD)." in part
 
 
-@pytest.mark.parametrize("kind", letters.KINDS)
+@pytest.mark.parametrize("kind", writers.KINDS)
 def test_both_layouts_of_a_kind_set_the_same_sections_in_the_same_order(kind):
     def named(extension: str) -> list[str]:
         return re.findall(r"with section=sections\.(\w+)", (layouts.FOLDER / f"{kind}.{extension}").read_text())
