@@ -27,9 +27,8 @@ def account(holdings: int, seed: int) -> tuple[Any, ...]:
     """Book, instruments, market and rules of one account that misses a little of 30 %."""
     draw = random.Random(seed)
     rows = [InstrumentRow(1, "USD", "cash", "USD", minor_exponent=2)]
-    rows += [
-        InstrumentRow(10 + k, f"S{k}", "equity", "USD", D(draw.randint(500, 50000)) / 100) for k in range(holdings)
-    ]
+    prices = [D(draw.randint(500, 50000)) / 100 for _ in range(holdings)]
+    rows += [InstrumentRow(10 + k, f"S{k}", "equity", "USD", price) for k, price in enumerate(prices)]
     sizes = [draw.randint(50, 3000) for _ in range(holdings)]
     worth = sum((price * size for price, size in zip(prices, sizes, strict=True)), D(0))
     held = [PositionRow(1, row.id, D(size), D(1000)) for row, size in zip(rows[1:], sizes, strict=True)]
