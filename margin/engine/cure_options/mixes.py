@@ -14,6 +14,8 @@ from margin.engine.cure_options.tries import Cost, Counts, Tries
 
 MOST_COMBINED = 1024  # combinations that are all tried
 _AT_ONCE = 128
+_FEW = 4  # lines closed wholly before more are looked at
+_WIDTH = 8  # lines looked at to complete a mix, or to exchange a lot for
 _MOST_SHRUNK = 3
 _SLICES = 64
 
@@ -86,17 +88,20 @@ def surely_asked(line: Line) -> set[int]:
 
 def _wholly(tries: Tries, ranked: Sequence[int]) -> Counts | None:
     """The lines to close wholly before the one that completes them; None where closing every line is not enough."""
-    sums = [{k: tries.lines[k].most for k in ranked[: count + 1]} for count in range(len(ranked))]
-    for count, standing in enumerate(tries.standings(sums)):
-        if min(tries.left(standing)) >= 0:
-            return {k: tries.lines[k].most for k in ranked[:count]}
+    for start in range(0, len(ranked), _FEW):
+        counts = range(start, min(start + _FEW, len(ranked)))
+        sums = [{k: tries.lines[k].most for k in ranked[: count + 1]} for count in counts]
+        for count, standing in zip(counts, tries.standings(sums), strict=True):
+            if min(tries.left(standing)) >= 0:
+                return {k: tries.lines[k].most for k in ranked[:count]}
     return None
 
 
 def _completed(tries: Tries, fixed: Counts, ranked: Sequence[int]) -> list[Counts]:
-    """The fixed steps, completed by as few of each other line as will do."""
-    found = tries.fewest({k: (k, fixed) for k in ranked if k not in fixed})
-    return [{**fixed, k: fewest.steps} for k in ranked if (fewest := found.get(k)) and fewest.steps]
+    """The fixed steps, completed by as few of one more line as will do: of those that release the most."""
+    rest = [k for k in ranked if k not in fixed][:_WIDTH]
+    found = tries.fewest({k: (k, fixed) for k in rest})
+    return [{**fixed, k: fewest.steps} for k in rest if (fewest := found[k]).steps]
 
 
 def _shrunk(tries: Tries, counts: Counts) -> Counts:
@@ -114,11 +119,12 @@ def _shrunk(tries: Tries, counts: Counts) -> Counts:
 
 def _exchanged(tries: Tries, counts: Counts, ranked: Sequence[int]) -> list[Counts]:
     """One step less of a line, made up for by a few of another: finer lots come closer to what is needed."""
+    finest = sorted(ranked, key=lambda k: tries.cost({k: 1}).turnover)[:_WIDTH]
     found: list[Counts] = []
     sought: dict[tuple[int, int], tuple[int, Counts]] = {}
     for k in list(counts)[-_MOST_SHRUNK:]:
         fewer: Counts = {other: steps - (other == k) for other, steps in counts.items() if steps > (other == k)}
-        sought |= {(k, j): (j, fewer) for j in ranked if j not in fewer and j != k}
+        sought |= {(k, j): (j, fewer) for j in finest if j not in fewer and j != k}
     for key, fewest in tries.fewest(sought).items():
         if fewest.steps:
             j, fewer = sought[key]
