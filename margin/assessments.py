@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from django.db import transaction
 from accounts.models import Account
 from margin import bulk, policies, prices, snapshot
 from margin.decisions import Found, cover
-from margin.engine import alternatives, assess
+from margin.engine import alternatives, assess, build
 from margin.engine.columns import Figures, Status
+from margin.engine.wordings import digits
 from margin.models import Assessment, Sweep
 from margin.snapshot import Snapshot
 
@@ -59,7 +61,7 @@ def save(
     wanted = set(explained)
     wordings, lists = _charges(found, [one for account, one in new.items() if account in wanted], measures)
     rows = {
-        ("margin_assessment", ASSESSMENT): [_assessment(ids[a], sweep, snap, one) for a, one in new.items()],
+        ("margin_assessment", ASSESSMENT): _assessments(ids, sweep, snap, new),
         ("margin_measure", MEASURE): [_measure(pk, assessment, figures) for pk, (assessment, figures) in numbered],
         ("margin_wording", WORDING): wordings,
         ("margin_chargelist", CHARGE_LIST): lists,
@@ -70,55 +72,78 @@ def save(
     return {**known, **ids}
 
 
-def _assessment(pk: int, sweep: Sweep, snap: Snapshot, found: Found) -> list[Any]:
-    first = found.figures[0]
-    holdings = _holdings(snap, found.row)
-    status = Assessment.Status.UNPRICED if first.reasons else Assessment.Status.PRICED
-    version = snap.reading(found.row).version_id
+def _assessments(ids: Mapping[int, int], sweep: Sweep, snap: Snapshot, new: Mapping[int, Found]) -> list[list[Any]]:
+    rows = []
+    for (account, one), holdings in zip(new.items(), _holdings(snap, [one.row for one in new.values()]), strict=True):
+        first, version = one.figures[0], snap.reading(one.row).version_id
+        status = Assessment.Status.UNPRICED if first.reasons else Assessment.Status.PRICED
+        head = [ids[account], sweep.pk, account, version, snap.at, status.value, list(first.reasons)]
+        seal = digest(holdings, one.figures, version)
+        rows.append([*head, first.currency, first.revision, holdings, seal])
+    return rows
+
+
+def _holdings(snap: Snapshot, rows: Sequence[int]) -> list[str]:
+    """Per account, as JSON: [instrument, quantity, cost, mark] per position, amounts as plain text. What the figures
+    rest on."""
+    book, chosen = snap.book, np.asarray(rows, np.int64)
+    positions = build.runs(book.offsets, chosen)
+    offsets = build.runs_offsets(book.offsets, chosen).tolist()
+    places = book.instrument[positions].tolist()
+    marks = {place: _mark(snap, place) for place in set(places)}
+    columns = (book.quantity, book.decimals, book.cost, book.cost_decimals)
+    listed = [
+        f"[{marks[place][0]},{_quoted(quantity, decimals)},{_quoted(cost, cost_decimals)},{marks[place][1]}]"
+        for place, quantity, decimals, cost, cost_decimals in zip(
+            places, *(column[positions].tolist() for column in columns), strict=True
+        )
+    ]
     return [
-        pk,
-        sweep.pk,
-        first.account_id,
-        version,
-        snap.at,
-        status.value,
-        list(first.reasons),
-        first.currency,
-        first.revision,
-        holdings,
-        digest(holdings, found.figures, version),
+        f"[{','.join(listed[start:end])}]" if len(set(places[start:end])) == end - start else _netted(snap, row, marks)
+        for row, (start, end) in zip(rows, pairwise(offsets), strict=True)
     ]
 
 
-def _holdings(snap: Snapshot, row: int) -> list[list[str | int | None]]:
-    """[instrument, quantity, cost, mark] per position, amounts as plain text: what the figures rest on."""
+def _mark(snap: Snapshot, place: int) -> tuple[int, str]:
+    """(id, JSON of the mark) of the instrument in a row of the snapshot."""
+    instrument = int(snap.instruments.ids[place])
+    price = snap.prices.prices.get(instrument)
+    return instrument, "null" if price is None or price.mark is None else f'"{plain(price.mark)}"'
+
+
+def _quoted(mantissa: int, decimals: int) -> str:
+    """JSON of mantissa / 10^decimals; null where it is not known."""
+    return "null" if decimals < 0 else f'"{digits(mantissa, decimals)}"'
+
+
+def _netted(snap: Snapshot, row: int, marks: Mapping[int, tuple[int, str]]) -> str:
+    """The holdings of an account with both sides of a box, which count together."""
     held = alternatives.positions_of(snap.book, row)
-    listed: list[list[str | int | None]] = []
+    parts = []
     for place, (quantity, cost) in held.items():
-        instrument = int(snap.instruments.ids[place])
-        price = snap.prices.prices.get(instrument)
-        mark = None if price is None or price.mark is None else plain(price.mark)
-        listed.append([instrument, plain(quantity), None if cost is None else plain(cost), mark])
-    return listed
+        paid = "null" if cost is None else f'"{plain(cost)}"'
+        parts.append(f'[{marks[place][0]},"{plain(quantity)}",{paid},{marks[place][1]}]')
+    return f"[{','.join(parts)}]"
 
 
 def plain(number: Decimal) -> str:
     return format(number.normalize(), "f")
 
 
-def digest(holdings: list[Any], figures: Iterable[Figures], version: int) -> str:
+def digest(holdings: str, figures: Iterable[Figures], version: int) -> str:
     """One hash over inputs and results; a replay that gives the same is equal to the cent."""
     results = [
         [f.regime, *(str(amount) for amount in (f.equity, f.requirement, f.restore_requirement, f.shortfall))]
         for f in figures
     ]
-    body = json.dumps([holdings, results, version], separators=(",", ":"))
+    body = f"[{holdings},{json.dumps(results, separators=(',', ':'))},{version}]"
     return hashlib.sha256(body.encode()).hexdigest()
 
 
 def digest_of(snap: Snapshot, found: Found) -> str:
     """The digest an assessment of this account would be stored with."""
-    return digest(_holdings(snap, found.row), found.figures, snap.reading(found.row).version_id)
+    (holdings,) = _holdings(snap, [found.row])
+    return digest(holdings, found.figures, snap.reading(found.row).version_id)
 
 
 def _measure(pk: int, assessment: int, figures: Figures) -> list[Any]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from django.db import connection
 
-from margin.models import Sweep, SweepPrice
+from margin import bulk
+from margin.models import Sweep
 from market import calendars
 from market.models import HeldQuote
 
@@ -168,17 +169,14 @@ def store(sweep: Sweep, found: PriceSet) -> None:
     sweep.rates = [[kind, subject, format(rate, "f")] for (kind, subject), rate in sorted(found.rates.items())]
     sweep.save(force_insert=True)
     before = _stored(sweep.kind, sweep.previous_id) if sweep.previous_id else {}
-    changed = [
-        SweepPrice(sweep=sweep, instrument_id=instrument, **_columns(price))
-        for instrument, price in found.prices.items()
-        if before.get(instrument) != price
-    ]
-    gone = [
-        SweepPrice(sweep=sweep, instrument_id=instrument, **_columns(Price(refused="ended")))
+    changed = {instrument: price for instrument, price in found.prices.items() if before.get(instrument) != price}
+    gone = {
+        instrument: Price(refused="ended")
         for instrument, price in before.items()
         if instrument not in found.prices and price.refused != "ended"
-    ]
-    SweepPrice.objects.bulk_create(changed + gone, batch_size=2000)
+    }
+    rows = ([sweep.pk, instrument, *_columns(price)] for instrument, price in {**changed, **gone}.items())
+    bulk.copy("margin_sweepprice", ("sweep_id", "instrument_id", *COLUMNS), rows)
 
 
 def of(sweep: Sweep) -> PriceSet:
@@ -188,8 +186,11 @@ def of(sweep: Sweep) -> PriceSet:
     return PriceSet(sweep.at, _stored(sweep.kind, sweep.pk), fx, rates, sweep.parameters)
 
 
-def _columns(price: Price) -> dict[str, object]:
-    return {each.name: getattr(price, each.name) for each in fields(Price)}
+COLUMNS = tuple(each.name for each in fields(Price))
+
+
+def _columns(price: Price) -> list[object]:
+    return [getattr(price, name) for name in COLUMNS]
 
 
 def _stored(kind: str, sweep_id: int) -> dict[int, Price]:

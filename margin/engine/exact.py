@@ -19,7 +19,6 @@ from decimal import (
     Overflow,
     localcontext,
 )
-from fractions import Fraction
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -45,8 +44,10 @@ def round_down(amount: Decimal, exponent: int) -> Decimal:
 
 def round_quotient_up(dividend: Decimal, divisor: Decimal, exponent: int) -> Decimal:
     """dividend ÷ divisor rounded up to `exponent` decimals, from the exact fraction."""
-    fraction = Fraction(dividend) / Fraction(divisor) * 10**exponent
-    return Decimal(-(-fraction.numerator // fraction.denominator)).scaleb(-exponent, _LOOSE)
+    (above, tenths), (below, other_tenths) = scaled(dividend), scaled(divisor)
+    shift = exponent + other_tenths - tenths
+    above, below = above * 10 ** max(shift, 0), below * 10 ** max(-shift, 0)
+    return Decimal(-(-above // below)).scaleb(-exponent, _LOOSE)
 
 
 def inverse(rate: Decimal, digits: int = 12) -> Decimal:
@@ -61,14 +62,19 @@ def scaled(amount: Decimal) -> tuple[int, int]:
     """
     if not amount.is_finite():
         raise ValueError(f"{amount} is not a finite number")
-    sign, digits, exponent = amount.normalize(_EXACT).as_tuple()
-    mantissa = int("".join(map(str, digits)))
-    if int(exponent) > 0:
-        mantissa, exponent = mantissa * 10 ** int(exponent), 0
-    return (-mantissa if sign else mantissa), -int(exponent)
+    shortest = amount.normalize(_EXACT)
+    exponent = min(int(shortest.as_tuple().exponent), 0)
+    return int(shortest.scaleb(-exponent, _LOOSE)), -exponent
 
 
 def plain(amount: Decimal) -> str:
-    """The amount in digits without an exponent and without trailing zeros: '0.25', '1200', '-3.5'."""
-    mantissa, decimals = scaled(amount)
-    return f"{Decimal(mantissa).scaleb(-decimals, _LOOSE):f}"
+    """The amount in digits without an exponent and without trailing zeros: '0.25', '1200', '-3.5'.
+
+    Raises ValueError for NaN and infinity.
+    """
+    if not amount.is_finite():
+        raise ValueError(f"{amount} is not a finite number")
+    text = f"{amount:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

@@ -106,10 +106,10 @@ def _tell_units(of_policy: sums.PolicySums, regime: int, accounts: Array, asked:
             held = digits(quantity, decimals)
         for mantissa, unit_decimals, wording, unit, branch in units[place]:
             local, exponent = abs(quantity) * mantissa, decimals + unit_decimals
-            amount = digits(local * fx, exponent + fx_decimals)
-            figures = (held, digits(local, exponent), fx_text, amount)
-            own = wording or _own(of_policy, position, unit, branch, figures)
-            told[k].append(Told(own, *figures))
+            local_text = digits(local, exponent)
+            amount = local_text if fx_text == "1" else digits(local * fx, exponent + fx_decimals)
+            own = wording or _own(of_policy, position, unit, branch, (held, local_text, fx_text, amount))
+            told[k].append(Told(own, held, local_text, fx_text, amount))
 
 
 def digits(mantissa: int, decimals: int) -> str:
@@ -134,8 +134,9 @@ def _units(of_policy: sums.PolicySums, regime: int, i: int, is_short: bool) -> l
 
 def _shared(of_policy: sums.PolicySums, unit: UnitCharge, branch: str, i: int) -> Wording | None:
     """The words for every holder; None where the instrument's own text has marks in it."""
-    plainly = _unit_tree(of_policy, unit, branch, i, "", dict.fromkeys(_FIGURES, ""))
-    if _MARKED.search(json.dumps(plainly, ensure_ascii=False)):
+    sentence = unit.sentences[branch]
+    who = holding(of_policy.held, i, "")
+    if _MARKED.search("".join((who["code"], who["currency"], unit.code, branch, sentence.law, sentence.template))):
         return None
     tree = _unit_tree(of_policy, unit, branch, i, _QUANTITY, _FIGURES)
     return Wording(int(of_policy.held.ids[i]), unit.code, json.dumps(tree, ensure_ascii=False))

@@ -108,3 +108,17 @@ def test_names_with_the_strangest_characters_are_told_together_as_alone(code):
 def test_digits_are_written_as_everywhere_else(mantissa, decimals):
     with exactly():
         assert digits(mantissa, decimals) == plain(D(mantissa).scaleb(-decimals))
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+def test_plain_digits_mean_the_same_number_and_end_without_zeros(amount):
+    text = plain(amount)
+    assert D(text) == amount
+    assert "E" not in text
+    assert text == "0" if not amount else not ("." in text and text.endswith(("0", ".")))
+
+
+@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_has_no_digits(amount):
+    with pytest.raises(ValueError, match="not a finite number"):
+        plain(D(amount))

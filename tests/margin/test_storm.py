@@ -1,12 +1,14 @@
 """A sweep that calls many accounts at once stores what it would have stored for each alone."""
 
+import hashlib
+import json
 from decimal import Decimal
 
 import pytest
 
-from accounts.models import Account
-from margin import assessments, sweep
-from margin.models import Charge, Event, MarginCall, Measure, Wording
+from accounts.models import Account, Position
+from margin import assessments, bulk, sweep
+from margin.models import Assessment, Charge, ChargeList, Event, MarginCall, Measure, Wording
 from market.models import FxRate
 from tests.margin import rows, world
 from tests.margin.world import MONDAY
@@ -68,3 +70,46 @@ def test_charges_of_many_measures_come_with_their_own_measure(storm):
 def test_a_storm_leaves_one_event_per_call(storm):
     sweep.run("securities", at=MONDAY)
     assert Event.objects.filter(kind="call.issued").count() == MarginCall.objects.count() >= len(storm)
+
+
+def test_an_assessment_keeps_what_was_held_and_seals_it_with_its_figures(storm):
+    Position.objects.filter(account=storm[0], instrument__kind="equity").update(cost=Decimal("1037.5"))
+    sweep.run("securities", at=MONDAY)
+    marks = {"XYZ": "10.37", 'S&P "500" ÄÖ': "4.99", "EUR-X": "17.05"}
+    for found in Assessment.objects.select_related("account"):
+        held = Position.objects.filter(account=found.account).order_by("instrument__currency", "instrument_id")
+        assert found.holdings == [
+            [
+                one.instrument_id,
+                format(one.quantity.normalize(), "f"),
+                None if one.cost is None else format(one.cost.normalize(), "f"),
+                marks.get(one.instrument.code),
+            ]
+            for one in held
+        ]
+        results = [
+            [m.regime, *(f"{amount:.2f}" for amount in (m.equity, m.requirement, m.restore_requirement, m.deficit))]
+            for m in found.measures.order_by("-regime")  # house, then exchange: as the policy lists them
+        ]
+        sealed = json.dumps([found.holdings, results, found.policy_version_id], separators=(",", ":"))
+        assert found.digest == hashlib.sha256(sealed.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "tab\there", "line\nbreak\r", "back\\slash", "\\N", "\\.", "ÄÖ€ 'q' \"d\"", ""]
+)
+def test_any_text_is_copied_as_it_is(text):
+    key = bulk.new_ids("margin_wording", 1)[0]
+    bulk.copy("margin_wording", ("id", "instrument_id", "code", "text"), [[key, None, "x", text]])
+    stored = Wording.objects.get(pk=key)
+    assert (stored.instrument_id, stored.text) == (None, text)
+
+
+def test_documents_are_copied_as_they_are(storm):
+    document = [["a\\b", 'quo"te', "tab\t", "ä"], {"n": None, "yes": True, "x": 1}]
+    sweep.run("securities", at=MONDAY)
+    bare = rows.assessment(storm[0], MarginCall.objects.first().policy_version, at=MONDAY.replace(day=3))
+    amounts = {"equity": 1, "requirement": 1, "restore_requirement": 1, "deficit": 0, "cover": 1}
+    measure = Measure.objects.create(assessment=bare, regime="house", **amounts)
+    bulk.copy("margin_chargelist", ("measure_id", "lines"), [[measure.pk, document]])
+    assert ChargeList.objects.get(measure=measure).lines == document
