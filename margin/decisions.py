@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Max
 
-from margin import cures, due, releases, workflow
+from margin import cures, due, reconciling, releases, workflow
 from margin.calls import Move
 from margin.engine.columns import Figures, Status
 from margin.models import Cure, MarginCall, Warning
@@ -38,6 +38,8 @@ class Situation:
     progress: Mapping[int, cures.Progress]
     warned: frozenset[tuple[int, str]]
     closed: Mapping[tuple[int, str], int] = field(default_factory=dict)  # last call, where a new one is issued
+    unreconciled: frozenset[int] = frozenset()
+    """Accounts whose book seems to lack positions: what looks better there is not believed."""
     taken_back: frozenset[int] = frozenset()
     """Of those last calls, the ones whose payment was taken back after they were met."""
 
@@ -74,6 +76,7 @@ def situation(account_ids: Iterable[int], snap: Snapshot) -> Situation:
             found, at=snap.at, fx=snap.market.fx, exponents=exponents, traded=releases.of(snap, found)
         ),
         warned=frozenset((account, regime) for account, regime in warnings),
+        unreconciled=frozenset(reconciling.unreconciled(snap, {account for account, _ in [*calls, *warnings]})),
     )
 
 
@@ -85,7 +88,9 @@ def cover(figures: Figures) -> Decimal:
     return max(-NEVER, min(NEVER, ratio))
 
 
-def standing(figures: Figures, reading: Reading, calls: Sequence[MarginCall]) -> Standing:
+def standing(
+    figures: Figures, reading: Reading, calls: Sequence[MarginCall], *, is_reconciled: bool = True
+) -> Standing:
     """The workflow's view of one regime. An open call is short until the restore level is reached again."""
     short = figures.shortfall if calls else figures.amount
     if short is None or figures.equity is None:
@@ -97,6 +102,7 @@ def standing(figures: Figures, reading: Reading, calls: Sequence[MarginCall]) ->
         is_severe=figures.status == Status.SEVERE,
         is_warned=figures.status >= Status.WARNING,
         is_recovered=figures.status < Status.WARNING and (warning is None or figures.equity >= warning * clear_rate),
+        is_reconciled=is_reconciled,
         is_under_new_terms=any(call.policy_version_id != reading.version_id for call in calls),
     )
 
@@ -111,8 +117,8 @@ def decide(figures: Figures, reading: Reading, facts: Situation, *, at: datetime
     key = (figures.account_id, figures.regime)
     calls = facts.calls.get(key, ())
     ruled = workflow.decide_each(
-        standing(figures, reading, calls),
-        [_open_call(call, facts.progress[call.pk]) for call in calls],
+        standing(figures, reading, calls, is_reconciled=figures.account_id not in facts.unreconciled),
+        [open_call(call, facts.progress[call.pk]) for call in calls],
         is_warned_already=key in facts.warned,
         rule=reading.terms.regime(figures.regime).rule,
         at=at,
@@ -120,7 +126,8 @@ def decide(figures: Figures, reading: Reading, facts: Situation, *, at: datetime
     return [(None if place is None else calls[place], decisions) for place, decisions in ruled]
 
 
-def _open_call(call: MarginCall, progress: cures.Progress) -> OpenCall:
+def open_call(call: MarginCall, progress: cures.Progress) -> OpenCall:
+    """The call as the pure workflow sees it, what came in since included."""
     return OpenCall(
         state=State(call.state),
         amount_called=call.amount_called,

@@ -124,6 +124,23 @@ class RegimeTerms:
 
 
 @dataclass(frozen=True)
+class StormTerms:
+    """When new calls wait for a person: more than so large a share of the accounts at once, or so large a share of the
+    calls explained by one instrument, but never fewer than `least_calls`; and for how long they wait."""
+
+    least_calls: int = 20
+    accounts_rate: Decimal = Decimal("0.10")
+    instrument_rate: Decimal = Decimal("0.80")
+    minutes: int = 15
+
+    def __post_init__(self) -> None:
+        if self.least_calls < 2 or self.minutes < 1:
+            raise ValueError("storm: least_calls must be at least 2 and minutes at least 1")
+        if not (0 < self.accounts_rate <= ONE and 0 < self.instrument_rate <= ONE):
+            raise ValueError("storm: accounts_rate and instrument_rate must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class PolicyTerms:
     """A policy version's JSON, read strictly."""
 
@@ -133,8 +150,12 @@ class PolicyTerms:
     fee_rate: Decimal = Decimal(0)
     plan_minutes: int = 15
     strikes: tuple[StrikeSchedule, ...] = ()
+    storm: StormTerms | None = None
+    reconcile_rate: Decimal = Decimal("0.10")
 
     def __post_init__(self) -> None:
+        if not 0 < self.reconcile_rate <= ONE:
+            raise ValueError("reconcile_rate must be above 0 and at most 1")
         if self.sweep not in SWEEPS:
             raise ValueError(f"sweep {self.sweep!r} is not one of {', '.join(SWEEPS)}")
         if not self.regimes:

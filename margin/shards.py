@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, QuerySet
 
-from margin import assessments, calls, consequences, decisions, liquidation, prices, snapshot, watch
+from margin import assessments, calls, consequences, decisions, gate, liquidation, prices, snapshot, watch
 from margin.actors import Actor, system
 from margin.engine import assess, memory
 from margin.models import MarginCall, PolicyVersion, Shard, Sweep
@@ -88,6 +88,7 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     in_play = shard.account_ids or decisions.accounts_in_play() | consequences.accounts_by_cover()
     matter = assessments.that_matter(found, in_play)
     decided, facts = decisions.about(snap, matter)
+    decided, held = gate.hold(decided, snap, sweep)
     stored = assessments.save(sweep, snap, found, matter, explained=decisions.to_explain(decided))
     chosen_moves = decisions.moves(decided, facts, assessments=stored, at=sweep.at)
     counts = _through_the_door(chosen_moves.moves, shard)
@@ -95,6 +96,7 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     counts.update(consequences.settle(at=sweep.at, actor=_actor(sweep), account_ids=list(matter), sweep=sweep))
     _report_undated(chosen_moves.undated, sweep)
     unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
+    counts.update(held)
     counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)
     return dict(counts), {"visible": snap.visible, "said": notes.pack()}
 

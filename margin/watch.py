@@ -140,6 +140,11 @@ def raise_alarm(kind: str, subject: str, message: str, *, at: datetime) -> Alarm
     return Alarm.objects.get(pk=row[0]) if row else None
 
 
+def clear_alarm(kind: str, subject: str, *, at: datetime) -> None:
+    """What it was about is over."""
+    Alarm.objects.filter(kind=kind, subject=subject[:80], cleared_at=None).update(cleared_at=at)
+
+
 def unmailed() -> QuerySet[Alarm]:
     """Open alarms, whoever raised them, that operations were not told of yet."""
     return Alarm.objects.filter(cleared_at=None, mailed_at=None).order_by("id")

@@ -22,6 +22,8 @@ EFFECTS = {
     "liquidation_only": gettext_lazy("Positions can only be sold, to reduce what is owed."),
     "funds_on_hand": gettext_lazy("Orders need settled money or securities in the account beforehand."),
     "cash_only": gettext_lazy("Purchases must be paid in full; nothing is lent."),
+    "higher_requirements": gettext_lazy("Higher requirements apply to your positions."),
+    "due_next_day": gettext_lazy("Margin calls are due on the next business day."),
 }
 
 

@@ -313,6 +313,7 @@ def test_a_regime_that_a_page_prints_is_one(page, regime):
 READ_BY = {
     policies.PolicyTerms: SCHEMA,
     policies.RegimeTerms: DEFINED["regime"],
+    policies.StormTerms: DEFINED["storm"],
     due.Rule: DEFINED["clock"],
     due.Term: DEFINED["clock_term"],
     due.Band: DEFINED["clock"]["properties"]["bands"]["items"],
