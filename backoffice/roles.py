@@ -15,7 +15,7 @@ ROOMS = {
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
-    " warning margincall cure plan planline approval planfill receivable alarm smaentry",
+    " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver",
     "notifications": "notice attempt delivery horizon",
 }
 
@@ -37,6 +37,10 @@ DUTIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "margin.add_plan": ("propose a liquidation", ("Operations", "Supervisor")),
     "margin.change_plan": ("approve or reject a liquidation plan", ("Supervisor", "Risk")),
     "margin.add_planfill": ("record a fill of a liquidation plan", ("Operations", "Supervisor")),
+    "margin.add_restriction": ("place a restriction", ("Supervisor", "Risk", "Compliance")),
+    "margin.change_restriction": ("lift a short restriction of a person", ("Supervisor", "Risk", "Compliance")),
+    "margin.add_waiver": ("propose a waiver", ("Supervisor", "Compliance")),
+    "margin.change_waiver": ("grant or deny a waiver that another proposed", ("Supervisor", "Compliance")),
     "notifications.change_notice": ("send a failed notice again", ("Operations", "Supervisor")),
 }
 

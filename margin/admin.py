@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from margin import actors, rows
+from margin import actors, restriction_admin, rows  # noqa: F401 - restriction_admin registers its pages
 from margin.models import (
     Alarm,
     Assessment,

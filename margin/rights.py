@@ -111,6 +111,11 @@ class Trade:
         return self.held * self.order.quantity < 0 and abs(self.order.quantity) <= abs(self.held)
 
     @property
+    def turns_over(self) -> bool:
+        """It ends on the other side of zero."""
+        return self.held * self.order.quantity < 0 and not self.is_closing
+
+    @property
     def is_sold_short(self) -> bool:
         """It leaves, or deepens, a short position; a future is neither borrowed nor lent."""
         after = self.held + self.order.quantity
@@ -147,8 +152,10 @@ class Trade:
 
 
 def _closing_or_reducing(trade: Trade) -> str:
-    if trade.is_closing or trade.supposed.reduces:
+    if trade.is_closing or (not trade.turns_over and trade.supposed.reduces):
         return ""
+    if trade.turns_over:
+        return "the order would turn the position over"
     return "the order neither closes a position nor reduces a requirement" + trade.supposed.why_unknown
 
 

@@ -14,6 +14,7 @@ from backoffice.api import problems
 from backoffice.api.writing import guarded
 from margin import api as margin
 from margin import cure_api
+from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
 from notifications import api as notifications
@@ -41,6 +42,9 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "events": margin.Events,
     "plans": margin.Plans,
     "sma-entries": margin.SmaEntries,
+    "restrictions": rights.Restrictions,
+    "strikes": rights.Strikes,
+    "waivers": rights.Waivers,
     "notices": notifications.Notices,
 }
 router = Router()
@@ -53,6 +57,7 @@ urlpatterns = [
     path("v1/cascade/", hypothetical.Cascade.as_view(), name="cascade"),
     path("v1/stress/", hypothetical.HouseStress.as_view(), name="stress"),
     path("v1/accounts/<path:code>/whatif/", hypothetical.AccountWhatif.as_view(), name="accounts-whatif"),
+    path("v1/accounts/<path:code>/check/", rights.AccountCheck.as_view(), name="accounts-check"),
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),
     path("v1/clients/<path:code>/stress/", hypothetical.ClientStress.as_view(), name="clients-stress"),
     path("v1/calls/<int:id>/cure-options/", cure_api.CureOptions.as_view(), name="calls-cure-options"),

@@ -14,9 +14,11 @@ from accounts import positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls, sma
+from margin import calls, restrictions, sma, strikes
 from margin.engine.sma import Kind
-from margin.models import Approval, Event, MarginCall, Measure, Plan, PlanLine
+from margin.models import Approval, Event, MarginCall, Measure, Plan, PlanLine, PolicyVersion
+from margin.restriction_terms import Effect, StrikeKind
+from margin.workflow import Resolution
 from market import parameters, quotes
 from market.guard import Incoming
 from notifications.models import Notice
@@ -26,6 +28,7 @@ AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 LISTS = (
     *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "parameters", "policies"),
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
+    *("restrictions", "strikes", "waivers"),
 )
 SCOPE_OF = {
     "quotes": "quotes:write",
@@ -98,7 +101,24 @@ def furnish() -> dict[str, object]:
         "plans": plan(call, aig).pk,
         "sma-entries": sma.post(owner, kind=Kind.DEPOSIT, amount=Decimal(250), at=AT, reference="before").pk,
         "notices": notice(event).pk,
+        **restricted(owner, version),
     }
+
+
+def restricted(owner: Account, version: PolicyVersion) -> dict[str, object]:
+    """A strike for a call that is over, and a restriction of 90 days that somebody proposes to waive."""
+    made = calls.carry_out([rows.issue(owner, version, regime="exchange")], at=AT, actor=rows.SWEEPER)[0]
+    over = calls.meet(
+        MarginCall.objects.get(pk=made.call_id), how=Resolution.CASH, at=AT + timedelta(days=3), actor=rows.SWEEPER
+    )
+    strike = strikes.record(over, kind=StrikeKind.LATE, schedules=(), at=AT + timedelta(days=3), actor=rows.SWEEPER)
+    at = timezone.now()
+    sue = rows.staff("sue", "Supervisor")
+    placed = restrictions.place(
+        owner, effect=Effect.CLOSING_ONLY, reason="late", ends_at=at + timedelta(days=90), at=at, actor=sue
+    )
+    waiver = strikes.waive(placed, reason="paid since", at=at, actor=sue)
+    return {"restrictions": placed.pk, "strikes": strike.pk, "waivers": waiver.pk}
 
 
 def fill_of(owner: Account, instrument: Any, reference: str) -> Fill:

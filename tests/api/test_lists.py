@@ -114,7 +114,7 @@ def test_a_filter_that_means_nothing_is_refused(reader, furnished):
 
 FILTERS = [
     ("calls", "account=A-1001&open=true&state=issued&state=met", 1),
-    ("calls", "state=met", 0),
+    ("calls", "state=liquidated", 0),
     ("calls", "open=false", 0),
     ("calls", "client=C-A-1001&agreement=us_margin&regime=house", 1),
     ("calls", "due_from=2026-03-04T15:00:00Z&due_before=2026-03-04T15:00:01Z", 1),

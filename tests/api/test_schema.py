@@ -16,7 +16,7 @@ from tests.margin import rows
 pytestmark = pytest.mark.django_db
 COMPUTED = {  # asked by POST, and nothing is written: tests/api/test_whatif.py
     *("/api/v1/whatif/", "/api/v1/stress/", "/api/v1/accounts/{code}/whatif/", "/api/v1/accounts/{code}/stress/"),
-    *("/api/v1/clients/{code}/stress/", "/api/v1/cascade/"),
+    *("/api/v1/clients/{code}/stress/", "/api/v1/cascade/", "/api/v1/accounts/{code}/check/"),
 }
 BESIDES = {"/api/v1/calls/{id}/cure-options/"}  # answers about a row that are no row: tests/margin/test_cure_options.py
 

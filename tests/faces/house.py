@@ -12,9 +12,10 @@ from django.utils import timezone
 from accounts.models import Account, Adjustment, BookLoad, CashMovement, Client, Fill, Position
 from backoffice.models import ApiKey
 from backoffice.roles import ROLES
-from margin import calls
+from margin import calls, restrictions, strikes
 from margin.actors import Actor, person, system
 from margin.models import Alarm, Assessment, MarginCall, Measure, PolicyVersion, Shard, Sweep, Warning
+from margin.restriction_terms import Effect
 from market.models import Alias, Calendar, Close, CorporateAction, FxRate, HeldQuote, Instrument, Quote, QuoteFact, Rate
 from notifications.models import Notice
 from tests.margin import rows
@@ -125,6 +126,7 @@ def build() -> House:
         note="tighter",
     )
     house_rows(at, staff)
+    restricted_rows(severe, at)
     return House(at, call, late, severe, sweep, found, market["held"], market["action"], version, unapproved)
 
 
@@ -212,6 +214,15 @@ def notice_row(call: MarginCall, at: datetime, state: str) -> Notice:
         template_version="1", content_hash="0", message_id=f"<{call.pk}@desk.example>", state=state, prepared_at=at,
         send_after=at,
     )  # fmt: skip
+
+
+def restricted_rows(call: MarginCall, at: datetime) -> None:
+    """Ninety days of closing only, which somebody proposes to waive."""
+    restriction = restrictions.place(
+        call.account, effect=Effect.CLOSING_ONLY, reason="third strike", ends_at=at + timedelta(days=90), at=at,
+        actor=actor("risk", "Risk"),
+    )  # fmt: skip
+    strikes.waive(restriction, reason="paid since", at=at, actor=actor("compliance", "Compliance"))
 
 
 def house_rows(at: datetime, staff: dict[str, User]) -> None:
