@@ -50,8 +50,13 @@ def find(
     plain = Trials(account, tuple(demands), {})
     helped = replace(plain, given={account.cash_row(account.base): have}) if have else plain
     scope = tuple(k for k, demand in enumerate(demands) if not asked or demand.key in asked)
-    _foresee(plain if helped is plain else None, helped, scope, excluded)
+    if not scope:
+        raise ValueError(f"Account {account.id} has no open call {', '.join(asked)}")
     ways = [way for way in WAYS if all(way in demands[k].ways for k in scope)]
+    field = lines.field_of(helped, scope)
+    closing = Tries(helped, scope, tuple(lines.closings(field, excluded) if SALE in ways else ()))
+    bringing = lines.deposits(field) if SECURITIES in ways else []
+    _foresee(closing, bringing, money.guesses(plain, scope) if helped is plain else [])
     made = Options(
         currency=instruments.currencies[account.base],
         have=have,
@@ -61,17 +66,14 @@ def find(
         refused=tuple(_not_accepted(plain, scope)),
     )
     is_measured = all(plain.yardsticks[k].regime is not None for k in scope)
-    return made if made.is_clear or not is_measured else _with_lines(made, helped, scope, ways, excluded)
+    return made if made.is_clear or not is_measured else _with_lines(made, closing, field, bringing)
 
 
-def _foresee(plain: Trials | None, helped: Trials, scope: tuple[int, ...], excluded: Collection[int]) -> None:
+def _foresee(closing: Tries, bringing: Sequence[lines.Line], cash: Sequence[Changes]) -> None:
     """Measure at once what will surely be asked: the ends of every line, one lot of every deposit, the cash needed."""
-    field = lines.field_of(helped, scope)
-    ends = Tries(helped, scope, tuple(lines.closings(field, excluded)))
-    counts = [{k: n} for k, line in enumerate(ends.lines) for n in mixes.surely_asked(line)]
-    legs = [line.legs[0] for line in lines.deposits(field)]
-    brought: list[Changes] = [{leg.row: leg.per_step} for leg in legs]
-    helped.measure([{}, *brought, *map(ends.changes, counts), *(money.guesses(plain, scope) if plain else ())])
+    ends = [closing.changes({k: n}) for k, line in enumerate(closing.lines) for n in mixes.surely_asked(line)]
+    lots: list[Changes] = [{leg.row: leg.per_step} for line in bringing for leg in line.legs]
+    closing.trials.measure([{}, *lots, *ends, *cash])
 
 
 def _is_short(trials: Trials, scope: Sequence[int]) -> bool:
@@ -107,29 +109,26 @@ def _not_accepted(trials: Trials, scope: Sequence[int]) -> list[Refused]:
     return found
 
 
-def _with_lines(
-    made: Options, trials: Trials, scope: tuple[int, ...], ways: Sequence[str], excluded: Collection[int]
-) -> Options:
+def _with_lines(made: Options, closing: Tries, field: lines.Field, bringing: Sequence[lines.Line]) -> Options:
     """The options with what can be closed and what can be brought in."""
-    field = lines.field_of(trials, scope)
-    closing = lines.closings(field, excluded) if SALE in ways else []
-    packages = lines.packages(field, closing)
-    brought = _brought(trials, scope, lines.deposits(field)) if SECURITIES in ways else []
+    trials, scope, count = closing.trials, closing.scope, len(closing.lines)
+    packages = lines.packages(field, closing.lines)
+    brought = _brought(trials, scope, bringing)
     reaching = [_reaching(field, scope, one) for one in brought]
-    tries = Tries(trials, scope, (*closing, *packages, *(line for line in reaching if line is not None)))
+    tries = closing.extended([*packages, *(line for line in reaching if line is not None)])
     found = tries.fewest({k: (k, {}) for k in range(len(tries.lines))})
     singles = {k: options.of_counts(tries, {k: one.steps}, is_proven=one.is_proven)
                for k, one in found.items() if one.steps}  # fmt: skip
-    mix = mixes.cheapest(tries, range(len(closing)))
+    mix = mixes.cheapest(tries, range(count))
     mixed = [] if mix is None else [options.of_counts(tries, mix.counts, is_proven=mix.is_proven)]
-    places = range(len(closing), len(closing) + len(packages))
+    places = range(count, count + len(packages))
     return replace(
         made,
-        trades=_by_cost(singles[k] for k in range(len(closing)) if k in singles),
+        trades=_by_cost(singles[k] for k in range(count) if k in singles),
         mixes=_by_cost([*mixed, *(singles[k] for k in places if k in singles)]),
         deposits=_by_cost(option for k, option in singles.items() if tries.lines[k].is_deposit),
         values=_values(trials, scope, brought),
-        refused=(*made.refused, *_not_alone(tries, len(closing), singles), *_not_counting(trials, brought, reaching)),
+        refused=(*made.refused, *_not_alone(tries, count, singles), *_not_counting(trials, brought, reaching)),
     )
 
 

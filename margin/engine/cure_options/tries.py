@@ -1,7 +1,7 @@
 """Tries: lines in so many steps each, what they cost, and what is left of the demands after them."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +31,13 @@ class Tries:
     lines: tuple[Line, ...]
     _changes: dict[tuple[tuple[int, int], ...], Changes] = field(default_factory=dict, init=False)
     _costs: dict[tuple[int, int], tuple[Decimal, Decimal]] = field(default_factory=dict, init=False)
+
+    def extended(self, lines: Sequence[Line]) -> "Tries":
+        """With more lines; those there are keep their places."""
+        more = replace(self, lines=(*self.lines, *lines))
+        more._changes.update(self._changes)
+        more._costs.update(self._costs)
+        return more
 
     def standings(self, wanted: Sequence[Counts]) -> list[Standing]:
         """What each leads to; those not tried before are tried together."""
