@@ -87,7 +87,7 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     # An attention sweep keeps all it looked at; any other, the accounts that matter.
     in_play = shard.account_ids or decisions.accounts_in_play() | consequences.accounts_by_cover()
     matter = assessments.that_matter(found, in_play)
-    decided, facts = decisions.about(snap, matter)
+    decided, facts = decisions.about(snap, _not_seen_since(matter, snap, shard))
     decided, held = gate.hold(decided, snap, sweep)
     stored = assessments.save(sweep, snap, found, matter, explained=decisions.to_explain(decided))
     chosen_moves = decisions.moves(decided, facts, assessments=stored, at=sweep.at)
@@ -99,6 +99,26 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     counts.update(held)
     counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)
     return dict(counts), {"visible": snap.visible, "said": notes.pack()}
+
+
+def _not_seen_since(
+    matter: Mapping[int, decisions.Found], snap: snapshot.Snapshot, shard: Shard
+) -> Mapping[int, decisions.Found]:
+    """Without the accounts that a later sweep has looked at: a shard taken again late must not act on older prices."""
+    later = Shard.objects.filter(sweep__gt=shard.sweep_id, sweep__at__gt=shard.sweep.at, done_at__isnull=False)
+    seen = list(later.values_list("sweep__kind", "first_account", "last_account", "account_ids"))
+
+    def is_seen(account: int, kind: str) -> bool:
+        return any(
+            first <= account <= last and (account in ids if ids is not None else swept == kind)
+            for swept, first, last, ids in seen
+        )
+
+    return {
+        account: found
+        for account, found in matter.items()
+        if not seen or not is_seen(account, snap.reading(found.row).terms.sweep)
+    }
 
 
 def _actor(sweep: Sweep) -> Actor:
