@@ -227,7 +227,7 @@ class _Trial:
 
 
 def _ceiling(units: float) -> int:
-    return int(Decimal(repr(round(units, _DUST))).to_integral_value(ROUND_CEILING))
+    return int(Decimal(repr(round(float(units), _DUST))).to_integral_value(ROUND_CEILING))
 
 
 def _searched(trial: _Trial, wanted: Sequence[_Wanted], guesses: Sequence[int | None]) -> list[int | None]:
