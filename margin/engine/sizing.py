@@ -130,7 +130,9 @@ class Account:
             for i, quantity in quantities.items():
                 cash = self.cash_row(int(self.instruments.currency[i]))
                 changes[i] = changes.get(i, ZERO) + quantity
-                changes[cash] = changes.get(cash, ZERO) + self.brings(i, quantity) - self.fee(i, quantity)
+                gross = self.proceeds(i, quantity)
+                brings = gross if self.instruments.kind[i] not in MARGINED else self.brings(i, quantity)
+                changes[cash] = changes.get(cash, ZERO) + brings - self._fee_on(i, gross)
         return changes
 
     def brings(self, i: int, quantity: Decimal) -> Decimal:
@@ -161,8 +163,11 @@ class Account:
         return self._units[i]
 
     def fee(self, i: int, quantity: Decimal) -> Decimal:
+        return self._fee_on(i, self.proceeds(i, quantity))
+
+    def _fee_on(self, i: int, gross: Decimal) -> Decimal:
         with exactly():
-            charged = abs(self.proceeds(i, quantity)) * self.fee_rate
+            charged = abs(gross) * self.fee_rate
         return round_up(charged, self.instruments.minor_exponent(int(self.instruments.currency[i])))
 
     def cash_row(self, currency: int) -> int:

@@ -189,13 +189,25 @@ class PolicySums:
                 yield f"no rate {stated}/{base}"
 
 
-def of_policy(book: Book, instruments: Instruments, market: Market, policy: Policy, rows: Array) -> PolicySums:
-    """Sum the accounts `rows`, all governed by `policy`. ValueError if a rule cannot be computed."""
+def of_policy(
+    book: Book,
+    instruments: Instruments,
+    market: Market,
+    policy: Policy,
+    rows: Array,
+    *,
+    known: dict[bytes, tuple[Units, ...]] | None = None,
+) -> PolicySums:
+    """Sum the accounts `rows`, all governed by `policy`. ValueError if a rule cannot be computed.
+
+    `known` keeps the instruments' units from one call to the next, for callers that sum much the same book many times
+    under the same instruments, market and policy.
+    """
     for rule in policy.regimes:
         check(rule)
     held, local = held_of(book, instruments)
     with exactly():
-        units = tuple(governed_units(held, market, rule) for rule in policy.regimes)
+        units = _units_of(held, market, policy, {} if known is None else known)
         measured = parts.measure(held, policy, book, local, rows, units, market)
         held, local, units, is_claimed = after_boxes(book, *_after_claims(held, policy, book, local, rows, units))
         table, lane_of = table_of(units, len(held))
@@ -237,6 +249,15 @@ def of_policy(book: Book, instruments: Instruments, market: Market, policy: Poli
     for part in (part for regime in measured for part in regime):
         sums.unpriced[[account for account, _ in part.refusals()]] = True
     return sums
+
+
+def _units_of(
+    held: Instruments, market: Market, policy: Policy, known: dict[bytes, tuple[Units, ...]]
+) -> tuple[Units, ...]:
+    key = held.ids.tobytes()
+    if key not in known:
+        known[key] = tuple(governed_units(held, market, rule) for rule in policy.regimes)
+    return known[key]
 
 
 def _after_claims(

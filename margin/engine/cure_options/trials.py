@@ -15,7 +15,7 @@ from margin.engine.charges import levels_of
 from margin.engine.columns import Policy
 from margin.engine.cure_options.demands import Demand, Level, Yardstick, excess, target, yardsticks
 from margin.engine.exact import ZERO, exactly
-from margin.engine.measures import Levels
+from margin.engine.measures import Levels, Units
 from margin.engine.sizing import Account, NotSizable
 
 MOST_AT_ONCE = 4096
@@ -39,6 +39,7 @@ class Trials:
     account: Account
     demands: tuple[Demand, ...]
     given: Changes
+    _units: dict[bytes, tuple[Units, ...]] = field(default_factory=dict, init=False, repr=False)
     _seen: dict[tuple[tuple[int, Decimal], ...], Standing] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -112,7 +113,7 @@ class Trials:
         account = self.account
         copies = alternatives.books(account.instruments, account.book, account.row, changes)
         everyone = np.arange(len(changes))
-        summed = sums.of_policy(copies, account.instruments, account.market, self.policy, everyone)
+        summed = sums.of_policy(copies, account.instruments, account.market, self.policy, everyone, known=self._units)
         if summed.unpriced.any():
             (why, *_) = summed.why_unpriced(np.flatnonzero(summed.unpriced)[:1])
             raise NotSizable(f"Account {account.id} is unpriced ({'; '.join(why)})")
