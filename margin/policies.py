@@ -19,7 +19,7 @@ from accounts.models import Account
 from margin import due, workflow
 from margin.actors import Actor
 from margin.calls import Refused
-from margin.engine import columns, cure_options, methodologies, terms, trade_calls
+from margin.engine import columns, cure_options, methodologies, regulation, terms, trade_calls
 from margin.models import Policy, PolicyVersion
 from margin.restriction_terms import RestrictionTerms, StrikeSchedule
 from market.models import Calendar
@@ -243,6 +243,8 @@ def _of_trades(regime: RegimeTerms, measured: Sequence[columns.RegimeRule]) -> t
             due.Rule.from_json(stated.past_due_clock)
     except ValueError as error:
         raise ValueError(f"{regime.regime}.terms: {error}") from None
+    if regime.measure == workflow.Regime.REG_T and not regulation.is_governed(columns.Policy("", tuple(measured))):
+        raise ValueError(f"{regime.regime}: no regime of this policy is measured by reg_t, so there is no SMA to go by")
     if stated.of and stated.of not in [rule.regime for rule in measured]:
         raise ValueError(f"{regime.regime}.terms.of: no regime {stated.of!r} is measured by this policy")
     return stated

@@ -149,10 +149,10 @@ def _locked(ids: Sequence[int], close: Close) -> Chunk:
         or (pk in last and last[pk].at > at)
     }
     fresh = [pk for pk in ids if pk not in last]
-    return Chunk(accounts, last, sma_sources.unposted(ids, until=at), moved_on, _opening(fresh, at))
+    return Chunk(accounts, last, sma_sources.unposted(ids, until=at), moved_on, opening(fresh, at))
 
 
-def _opening(accounts: Sequence[int], at: datetime) -> set[int]:
+def opening(accounts: Sequence[int], at: datetime) -> set[int]:
     """Which of these, none with an entry, were there before SMA was kept, or came under it with a history."""
     began_at = SmaEntry.objects.order_by("pk").values_list("at", flat=True).first() or at
     facts = PositionFact.objects.filter(account__in=accounts, effective_at__lte=at).values_list("account")
