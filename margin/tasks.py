@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import adaptive, closing, consequences, shards, sweep, watch
+from margin import adaptive, closing, consequences, shards, sweep, trades, watch
 from margin.actors import system
 from margin.models import Shard, Sweep
 from market import clock
@@ -61,6 +61,15 @@ def close_sma() -> None:
     closed = closing.sweep_of(day)
     if closed is not None:  # else its shards are at work: the next run closes
         closing.close(closed, day=day)
+
+
+@shared_task(name="margin.trade_calls")
+def review_trades() -> None:
+    """Review the calls that come from trades on the day's latest sweep; finally, once New York has closed."""
+    at = clock.now()
+    swept = trades.latest(at)
+    if swept is not None:
+        trades.review(swept, at=at)
 
 
 @shared_task(name="margin.adapt_rates")
