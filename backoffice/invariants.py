@@ -87,6 +87,26 @@ QUERIES: Mapping[str, str] = {
         SELECT 'instrument ' || q.instrument_id FROM market_quote q JOIN market_quotefact f ON f.id = q.fact_id
         WHERE (f.instrument_id, f.as_of, f.mark) IS DISTINCT FROM (q.instrument_id, q.as_of, q.mark)
     """,
+    "a restriction says what its events say": """
+        SELECT 'restriction ' || r.id FROM margin_restriction r
+        LEFT JOIN margin_event p
+            ON p.account_id = r.account_id AND p.seq = r.placed_seq AND p.kind = 'restriction.placed'
+        LEFT JOIN margin_event l ON l.account_id = r.account_id AND l.seq = r.seq AND l.kind = 'restriction.lifted'
+        WHERE p.id IS NULL OR p.at <> r.starts_at OR p.body::jsonb -> 'details' ->> 'effect' <> r.effect
+           OR (r.lifted_at IS NULL) <> (l.id IS NULL) OR l.at <> r.lifted_at
+    """,
+    "every restriction and strike of the history is on its register": """
+        SELECT 'event ' || e.id FROM margin_event e WHERE e.kind IN ('restriction.placed', 'strike.recorded')
+          AND NOT EXISTS (SELECT FROM margin_restriction r WHERE r.account_id = e.account_id AND r.placed_seq = e.seq)
+          AND NOT EXISTS (SELECT FROM margin_strike s WHERE s.account_id = e.account_id AND s.seq = e.seq)
+    """,
+    "a restriction of a call that is over is lifted within the hour": """
+        SELECT 'restriction ' || r.id FROM margin_restriction r JOIN margin_margincall c ON c.id = r.call_id
+        WHERE r.lifted_at IS NULL AND r.ends_at IS NULL AND c.closed_at < clock_timestamp() - interval '1 hour'
+    """,
+    "a waiver has two people": """
+        SELECT 'waiver ' || id FROM margin_waiver WHERE state <> 'open' AND decided_by_id = proposed_by_id
+    """,
     "an approved plan has enough approvals by others": """
         SELECT 'plan ' || p.id FROM margin_plan p WHERE p.state IN ('approved', 'done') AND (
             SELECT count(DISTINCT a.approver_id) FROM margin_approval a

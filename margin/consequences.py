@@ -18,7 +18,7 @@ from accounts.models import Fill
 from margin import chain, policies, restrictions, strikes
 from margin import due as dues
 from margin.actors import Actor
-from margin.models import Cure, MarginCall, Measure, PlanFill, PolicyVersion, Restriction, Strike, Sweep
+from margin.models import Assessment, Cure, MarginCall, Measure, PlanFill, PolicyVersion, Restriction, Strike, Sweep
 from margin.policies import Reading, RegimeTerms
 from margin.restriction_terms import RestrictionTerms, Rung, StrikeKind
 from margin.restrictions import Lift, Placement
@@ -197,11 +197,13 @@ def _rungs(
     account_ids: Sequence[int] | None, readings: Mapping[int, Reading], sweep: Sweep, unlifted: Sequence[Restriction]
 ) -> dict[tuple[int, str], tuple[str, ...]]:
     """(account, source) → effects of the rung that the sweep found it on. Unpriced accounts have no measures: they
-    stay on the rung where they are (law 3)."""
+    stay on the rung where they are (law 3). Nor does a shard that is taken again late move an account that a later
+    sweep has measured."""
     laddered = [pk for pk, reading in readings.items() if any(_rungs_of(one) for one in reading.terms.regimes)]
     standing = [row.account_id for row in unlifted if row.source.startswith("cover:")]
     seen = Q(assessment__policy_version__in=laddered) | Q(assessment__account__in=standing)
-    measures = Measure.objects.filter(seen, assessment__sweep=sweep).select_related("assessment")
+    later = Assessment.objects.filter(account=OuterRef("assessment__account"), at__gt=sweep.at)
+    measures = Measure.objects.filter(seen, ~Exists(later), assessment__sweep=sweep).select_related("assessment")
     if account_ids is not None:
         measures = measures.filter(assessment__account__in=list(account_ids))
     found = {}

@@ -152,6 +152,19 @@ def test_rungs_of_cover_are_taken_and_given_back_by_the_sweeps_that_see_them():
     assert restrictions.rebuilt(account) == restrictions.register(account)
 
 
+def test_a_shard_that_is_taken_again_late_moves_no_account_that_a_later_sweep_has_measured():
+    rows.policy("us_margin", world.securities({**world.HOUSE, "watch_rate": "2", "restrictions": {"cover": LADDER}}))
+    xyz = rows.equity("XYZ")
+    account = world.long_account("100", "2500", xyz)
+    quote(xyz, "44", MONDAY)
+    first = swept(MONDAY)
+    quote(xyz, "50", MONDAY + minutes(15))
+    swept(MONDAY + minutes(15))
+    assert effects(account, MONDAY + minutes(15)) == ["no_withdrawal"]
+    assert consequences.settle(at=MONDAY + minutes(16), actor=CLOCKWORK, sweep=first) == {}
+    assert effects(account, MONDAY + minutes(16)) == ["no_withdrawal"]
+
+
 def test_an_account_without_a_usable_price_stays_on_its_rung():
     rows.policy("us_margin", world.securities({**world.HOUSE, "watch_rate": "2", "restrictions": {"cover": LADDER}}))
     xyz = rows.equity("XYZ")

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from accounts.models import CashMovement, Fill
+from backoffice import invariants
 from margin import calls, consequences, restrictions, strikes
 from margin.actors import system
 from margin.models import Approval, Event, MarginCall, Plan, PlanFill, PlanLine, Restriction, Strike
@@ -199,6 +200,7 @@ def test_a_broker_s_ladder_of_strikes_climbs_with_each_late_call():
     ]
     assert Strike.objects.count() == 4
     assert restrictions.rebuilt(account) == restrictions.register(account)
+    assert {name: found for name, found in invariants.check().items() if found and "notice" not in name} == {}
 
 
 @pytest.mark.django_db
