@@ -302,7 +302,8 @@ def _carry_wave(
         outcomes[step.index] = Outcome(
             step.move, error=StaleCall(f"account {step.move.account_id} already has this; nothing was changed")
         )
-    done = [step for step in steps if step not in lost]
+    refused = {step.index for step in lost}
+    done = [step for step in steps if step.index not in refused]
     events = chain.append([rows.entry(step, actor) for step in done])
     rows.update(done)
     for step, (event_id, seq) in zip(done, events, strict=True):

@@ -14,6 +14,7 @@ Result = TypeVar("Result")
 RETRIED = frozenset({"40001", "40P01"})  # serialization failure, deadlock: the transaction did nothing
 LOCK_TIMEOUT = "55P03"
 MAXIMUM_TRIES = 12
+PLAIN = frozenset({str, int, bool})  # what an event keeps as it is; asked first, since most values are
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def append(entries: list[dict[str, Any]]) -> list[tuple[int, int]]:
 
 def text(value: object) -> object:
     """A value as an event keeps it: amounts as plain decimals, instants as UTC, None as null."""
+    if value is None or type(value) in PLAIN:
+        return value
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
     if isinstance(value, datetime):

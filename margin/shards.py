@@ -7,12 +7,13 @@ the door issues once.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from django.db import connection
 from django.db.models import F, QuerySet
 
-from margin import assessments, calls, consequences, decisions, gate, liquidation, prices, snapshot, watch
+from margin import assessments, bulk, calls, consequences, decisions, gate, liquidation, prices, snapshot, watch
 from margin.actors import Actor, system
 from margin.engine import assess, memory
 from margin.models import MarginCall, PolicyVersion, Shard, Sweep
@@ -46,7 +47,8 @@ def work(shard: Shard, *, now: datetime, in_force: Mapping[str, PolicyVersion]) 
     if not _take(shard, now):
         return False
     try:
-        counts, seen = _carry_out(shard, in_force)
+        with bulk.uncollected():
+            counts, seen = _carry_out(shard, in_force)
     except LostLease:
         return False
     except Exception as error:
@@ -139,12 +141,12 @@ def _through_the_door(moves: Sequence[calls.Move], shard: Shard) -> Counter[str]
 def _batches(moves: Sequence[calls.Move]) -> Iterator[list[calls.Move]]:
     """Batches the door takes, an account's moves never torn apart."""
     batch: list[calls.Move] = []
-    for place, move in enumerate(moves):
-        is_new_account = place == 0 or moves[place - 1].account_id != move.account_id
-        if is_new_account and len(batch) >= calls.LARGEST_BATCH // 2:
+    for _, of_account in groupby(moves, key=lambda move: move.account_id):
+        mine = list(of_account)
+        if batch and len(batch) + len(mine) > calls.LARGEST_BATCH:
             yield batch
             batch = []
-        batch.append(move)
+        batch += mine
     if batch:
         yield batch
 

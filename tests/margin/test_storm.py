@@ -1,14 +1,18 @@
 """A sweep that calls many accounts at once stores what it would have stored for each alone."""
 
+import gc
 import hashlib
 import json
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
 from accounts.models import Account, Position
-from margin import assessments, bulk, sweep
+from margin import assessments, bulk, shards, sweep
+from margin.calls import Move
 from margin.models import Assessment, Charge, ChargeList, Event, MarginCall, Measure, Wording
+from margin.workflow import Verb
 from market.models import FxRate
 from tests.margin import rows, world
 from tests.margin.world import MONDAY
@@ -113,3 +117,21 @@ def test_documents_are_copied_as_they_are(storm):
     measure = Measure.objects.create(assessment=bare, regime="house", **amounts)
     bulk.copy("margin_chargelist", ("measure_id", "lines"), [[measure.pk, document]])
     assert ChargeList.objects.get(measure=measure).lines == document
+
+
+def test_the_collector_rests_while_rows_are_made_and_works_again_afterwards():
+    with pytest.raises(ZeroDivisionError), bulk.uncollected():
+        assert not gc.isenabled()
+        with bulk.uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+        _ = 1 // 0
+    assert gc.isenabled()
+
+
+def test_batches_are_as_large_as_the_door_takes_and_tear_no_account_apart():
+    moves = [Move(verb=Verb.NOTE, account_id=account) for account in range(400) for _ in range(3)]
+    batches = list(shards._batches(moves))
+    assert [len(batch) for batch in batches] == [498, 498, 204]
+    assert [move for batch in batches for move in batch] == moves
+    assert all(one[-1].account_id != other[0].account_id for one, other in pairwise(batches))
