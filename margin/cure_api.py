@@ -31,7 +31,7 @@ OPTIONS = record(
     mixes=many(OPTION),
     values=many(record(value=AMOUNT, rates=AMOUNTS)),
     refused=many(record(way=TEXT, instrument=or_null(TEXT), why=TEXT, missing=AMOUNT)),
-    cushions=many(record(probability=AMOUNT, cash=AMOUNT)),
+    cushions=many(record(regime=TEXT, probability=AMOUNT, cash=AMOUNT)),
 )
 ANSWER = record(
     call=TEXT, account=TEXT, at={"type": "string", "format": "date-time"}, currency=TEXT, have=AMOUNT,

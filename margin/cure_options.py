@@ -3,8 +3,8 @@
 Reads; never writes. The policy in force now measures, because the next sweep judges by it. docs/cure_options.md.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -12,12 +12,14 @@ from typing import Any
 
 from accounts.models import Account
 from margin import policies, prices, snapshot, workflow
+from margin.engine import chances
 from margin.engine import cure_options as engine
 from margin.engine.columns import Instruments
 from margin.hypothetical.answers import text
 from margin.models import MarginCall
 
 Tree = dict[str, Any]
+Worlds = Callable[[snapshot.Snapshot], Collection[chances.World]]
 ZERO = Decimal(0)
 _RATE = Decimal("0.000001")
 
@@ -38,8 +40,17 @@ class Found:
     all_calls: engine.Options | None
 
 
-def of_call(call: MarginCall, *, at: datetime, have: Decimal = ZERO, currencies: Sequence[str] = ()) -> Found:
+def of_call(
+    call: MarginCall,
+    *,
+    at: datetime,
+    have: Decimal = ZERO,
+    currencies: Sequence[str] = (),
+    worlds: Worlds | None = None,
+) -> Found:
     """The options of an open call at `at`. `have`, in the account's currency, is money the client brings in already.
+
+    With `worlds`, what may come until a deadline, also the cash that keeps the account clear in most of them.
 
     Raises NotSizable for a closed call, and for an account that has no price, no policy or a cost that matters and is
     not known: nothing is told on a guess.
@@ -65,7 +76,16 @@ def of_call(call: MarginCall, *, at: datetime, have: Decimal = ZERO, currencies:
         together = find([]) if len(demands) > 1 else None
     except ValueError as error:
         raise NotSizable(f"{call}: {error}") from None
+    if worlds is not None:
+        alone = _with_cushions(alone, snap, worlds)
+        together = together and _with_cushions(together, snap, worlds)
     return Found(call, account, at, snap.instruments, alone, together)
+
+
+def _with_cushions(options: engine.Options, snap: snapshot.Snapshot, worlds: Worlds) -> engine.Options:
+    regimes = {asked.regime for asked in options.asked}
+    found = chances.cushions(snap.book, snap.instruments, snap.rules, account_row=0, worlds=worlds(snap))
+    return replace(options, cushions=tuple(one for one in found if one.regime in regimes))
 
 
 def _stand(call: MarginCall, *, at: datetime) -> tuple[snapshot.Snapshot, Account, list[engine.Demand]]:
@@ -139,7 +159,10 @@ def _options(options: engine.Options, codes: Mapping[int, str]) -> Tree:
             {"way": one.way, "instrument": codes.get(one.instrument_id), "why": one.why, "missing": text(one.missing)}
             for one in options.refused
         ],
-        "cushions": [{"probability": text(one.probability), "cash": text(one.cash)} for one in options.cushions],
+        "cushions": [
+            {"regime": one.regime, "probability": text(one.probability), "cash": text(one.cash)}
+            for one in options.cushions
+        ],
     }
 
 

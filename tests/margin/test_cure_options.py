@@ -116,6 +116,27 @@ def test_nothing_is_told_without_a_price_or_about_a_closed_call(aig):
         of(call)
 
 
+def test_a_cushion_is_the_cash_for_most_of_the_worlds_to_come(aig):
+    # in two worlds of ten AIG falls by 10 % to 45.00, in one by 20 % to 40.00: 1,400 less 500 of 1,350, less 1,000 of
+    # 1,200; in the others 1,400 of 1,500
+    (call,) = called(aig)
+
+    def worlds(snap):
+        row = snap.instruments.codes.tolist().index("AIG")
+        made = []
+        for price in [D(50)] * 7 + [D(45)] * 2 + [D(40)]:
+            prices = snap.instruments.price.copy()
+            prices[row] = price
+            made.append((replace(snap.instruments, price=prices), snap.market))
+        return made
+
+    told = cure_options.tree(of(call, worlds=worlds))["this_call"]["cushions"]
+    assert told == [
+        {"regime": "house", "probability": "0.8", "cash": "450"},
+        {"regime": "house", "probability": "0.95", "cash": "800"},
+    ]
+
+
 # --- on the wire ------------------------------------------------------------------------------------------
 
 

@@ -6,8 +6,8 @@ several regimes are of the same equity, so the cash that meets them all is the g
 
 from margin.engine.cure_options.demands import CASH, SALE, SECURITIES, WAYS, Demand, ways_of
 from margin.engine.cure_options.finding import find
-from margin.engine.cure_options.options import Asked, Cushion, Option, Options, Refused, Step, Value
+from margin.engine.cure_options.options import Asked, Option, Options, Refused, Step, Value
 from margin.engine.sizing import NotSizable
 
-__all__ = ["CASH", "SALE", "SECURITIES", "WAYS", "Asked", "Cushion", "Demand", "NotSizable", "Option", "Options"]
+__all__ = ["CASH", "SALE", "SECURITIES", "WAYS", "Asked", "Demand", "NotSizable", "Option", "Options"]
 __all__ += ["Refused", "Step", "Value", "find", "ways_of"]

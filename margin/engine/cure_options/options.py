@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from margin.engine.chances import Cushion
 from margin.engine.columns import CASH as CASH_KIND
 from margin.engine.cure_options.trials import Standing, Trials
 from margin.engine.cure_options.tries import Counts, Tries
@@ -77,19 +78,12 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Cushion:
-    """Cash that keeps the calls met until the deadline with so much probability."""
-
-    probability: Decimal
-    cash: Decimal
-
-
-@dataclass(frozen=True)
 class Options:
     """Every way that meets the calls asked about, each list by cost: fees, then turnover, then the older instrument.
 
     `cash` is in the base currency first, then in the others asked for. Where the client has money, `cash` says what is
-    needed in all, and `trades`, `deposits` and `mixes` complete it.
+    needed in all, and `trades`, `deposits` and `mixes` complete it. `cushions` are for whoever knows the worlds to come
+    (`margin.engine.chances`): the cash that also keeps the account clear for a while.
     """
 
     currency: str
