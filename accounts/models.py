@@ -73,10 +73,17 @@ class Account(models.Model):
     )
     opened_on = models.DateField()
     closed_on = models.DateField(null=True, blank=True)
+    alert_rate = fields.rate(
+        null=True, blank=True, help_text="The client is warned below this equity ÷ requirement; empty: by the policy"
+    )
 
     class Meta:
         ordering = ("code",)
         constraints = (
+            models.CheckConstraint(
+                condition=Q(alert_rate=None) | Q(alert_rate__gt=1, alert_rate__lte=100),
+                name="account_alert_is_above_a_call",
+            ),
             models.CheckConstraint(
                 condition=Q(margined_with=None) | ~Q(margined_with=F("id")), name="account_is_not_margined_with_itself"
             ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Max
 
-from margin import cures, due, reconciling, releases, workflow
+from margin import cures, due, reconciling, releases, warnings, workflow
 from margin.calls import Move
 from margin.engine.columns import Figures, Status
 from margin.models import Cure, MarginCall, Warning
@@ -42,6 +42,12 @@ class Situation:
     """Accounts whose book seems to lack positions: what looks better there is not believed."""
     taken_back: frozenset[int] = frozenset()
     """Of those last calls, the ones whose payment was taken back after they were met."""
+    alerts: Mapping[int, Decimal] = field(default_factory=dict)
+    """Clients' own warning levels by account."""
+    chances: Mapping[tuple[int, str], Decimal] = field(default_factory=dict)
+    """How likely a call is, where the policy estimates it."""
+    distances: Mapping[tuple[int, str], list[list[str]]] = field(default_factory=dict)
+    """What is told of the main holdings where a warning is raised."""
 
 
 @dataclass
@@ -54,10 +60,11 @@ class Moves:
 
 
 def accounts_in_play() -> set[int]:
-    """Accounts that matter whatever they look like: with an open call or an open warning (one query)."""
+    """Accounts that matter whatever they look like: with an open call, an open warning, or a warning level of their
+    client's (two queries)."""
     calls = MarginCall.objects.open().order_by().values_list("account_id")
-    warnings = Warning.objects.filter(cleared_at=None).order_by().values_list("account_id")
-    return {account for (account,) in calls.union(warnings)}
+    warned = Warning.objects.filter(cleared_at=None).order_by().values_list("account_id")
+    return {account for (account,) in calls.union(warned)} | warnings.alerts().keys()
 
 
 def situation(account_ids: Iterable[int], snap: Snapshot) -> Situation:
@@ -69,14 +76,14 @@ def situation(account_ids: Iterable[int], snap: Snapshot) -> Situation:
     calls: dict[tuple[int, str], tuple[MarginCall, ...]] = {}
     for call in found:
         calls[call.account_id, call.regime] = (*calls.get((call.account_id, call.regime), ()), call)
-    warnings = Warning.objects.filter(account__in=ids, cleared_at=None).values_list("account_id", "regime")
+    warned = Warning.objects.filter(account__in=ids, cleared_at=None).values_list("account_id", "regime")
     return Situation(
         calls=calls,
         progress=cures.progress(
             found, at=snap.at, fx=snap.market.fx, exponents=exponents, traded=releases.of(snap, found)
         ),
-        warned=frozenset((account, regime) for account, regime in warnings),
-        unreconciled=frozenset(reconciling.unreconciled(snap, {account for account, _ in [*calls, *warnings]})),
+        warned=frozenset((account, regime) for account, regime in warned),
+        unreconciled=frozenset(reconciling.unreconciled(snap, {account for account, _ in [*calls, *warned]})),
     )
 
 
@@ -89,19 +96,36 @@ def cover(figures: Figures) -> Decimal:
 
 
 def standing(
-    figures: Figures, reading: Reading, calls: Sequence[MarginCall], *, is_reconciled: bool = True
+    figures: Figures,
+    reading: Reading,
+    calls: Sequence[MarginCall],
+    *,
+    is_reconciled: bool = True,
+    alert: Decimal | None = None,
+    chance: Decimal | None = None,
 ) -> Standing:
-    """The workflow's view of one regime. An open call is short until the restore level is reached again."""
+    """The workflow's view of one regime. An open call is short until the restore level is reached again.
+
+    The policy's level warns, and so do the client's own cover (`alert`) and the chance of a call, whichever is first; a
+    warning is over once none of them does any more, each with the policy's `clear_rate`.
+    """
     short = figures.shortfall if calls else figures.amount
     if short is None or figures.equity is None:
         raise ValueError(f"account {figures.account_id} is unpriced: nothing may be decided about it")
     warning = figures.warning_requirement
-    clear_rate = reading.terms.regime(figures.regime).clear_rate
+    regime = reading.terms.regime(figures.regime)
+    level, likely = regime.clear_rate, regime.warning_probability
+    is_near = alert is not None and cover(figures) < alert
+    is_left = alert is None or cover(figures) >= alert * level
+    is_likely = likely is not None and chance is not None and chance >= likely
+    is_unlikely = likely is None or chance is None or chance * level < likely
     return Standing(
         deficit=short,
         is_severe=figures.status == Status.SEVERE,
-        is_warned=figures.status >= Status.WARNING,
-        is_recovered=figures.status < Status.WARNING and (warning is None or figures.equity >= warning * clear_rate),
+        is_warned=figures.status >= Status.WARNING or is_near or is_likely,
+        is_recovered=figures.status < Status.WARNING
+        and (warning is None or figures.equity >= warning * level)
+        and (is_left and is_unlikely),
         is_reconciled=is_reconciled,
         is_under_new_terms=any(call.policy_version_id != reading.version_id for call in calls),
     )
@@ -117,7 +141,14 @@ def decide(figures: Figures, reading: Reading, facts: Situation, *, at: datetime
     key = (figures.account_id, figures.regime)
     calls = facts.calls.get(key, ())
     ruled = workflow.decide_each(
-        standing(figures, reading, calls, is_reconciled=figures.account_id not in facts.unreconciled),
+        standing(
+            figures,
+            reading,
+            calls,
+            is_reconciled=figures.account_id not in facts.unreconciled,
+            alert=facts.alerts.get(figures.account_id),
+            chance=facts.chances.get(key),
+        ),
         [open_call(call, facts.progress[call.pk]) for call in calls],
         is_warned_already=key in facts.warned,
         rule=reading.terms.regime(figures.regime).rule,
@@ -161,6 +192,8 @@ def _outstanding_after(call: MarginCall, cured: Decimal) -> Decimal:
 def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], Situation]:
     """Decide about every priced account that matters, regime by regime; nothing is written."""
     facts = situation(matter, snap)
+    free = [one.row for one in matter.values() if not (one.figures[0].reasons or _is_called(one, facts))]
+    facts = replace(facts, alerts=warnings.alerts(), chances=warnings.call_chances(snap, free))
     decided = []
     for account in matter.values():
         reading = snap.reading(account.row)
@@ -168,7 +201,23 @@ def about(snap: Snapshot, matter: Mapping[int, Found]) -> tuple[list[Decided], S
             if not figures.reasons:
                 decided.append((figures, reading, decide(figures, reading, facts, at=snap.at)))
     closed = _last_calls(_deciding(decided, Verb.ISSUE))
+    warned = [(matter[account].row, regime) for account, regime in _warned(decided)]
+    facts = replace(facts, distances=warnings.distances(snap, warned))
     return decided, replace(facts, closed=closed, taken_back=_taken_back(closed.values()))
+
+
+def _is_called(found: Found, facts: Situation) -> bool:
+    """Every regime of the account has an open call: there is nothing left to warn of."""
+    return all((figures.account_id, figures.regime) in facts.calls for figures in found.figures)
+
+
+def _warned(decided: Iterable[Decided]) -> list[tuple[int, str]]:
+    """The accounts and regimes of which a warning is raised."""
+    return [
+        (figures.account_id, figures.regime)
+        for figures, _, rulings in decided
+        if any(decision.verb == Verb.WARN for _, decisions in rulings for decision in decisions)
+    ]
 
 
 def _last_calls(account_ids: Collection[int]) -> dict[tuple[int, str], int]:
@@ -291,7 +340,7 @@ def _move(
         changes = _issue(decision, figures, reading, assessments, clockwork, last, facts.taken_back, at)
     elif decision.verb == Verb.WARN:
         changes = {"assessment_id": assessments[figures.account_id], "cover": cover(figures)}
-        details["cover"] = format(cover(figures), "f")
+        details |= _warning(figures, facts)
     else:
         stated = {
             "amount_called": decision.amount_called,
@@ -312,6 +361,17 @@ def _move(
         reason=decision.reason or (f"{decision.cause.value}" if isinstance(decision.cause, Cause) else ""),
         details=details,
     )
+
+
+def _warning(figures: Figures, facts: Situation) -> dict[str, Any]:
+    """What a warning's event says: the cover, the chance of a call, and how far the main holdings are from it."""
+    key = (figures.account_id, figures.regime)
+    told: dict[str, Any] = {"cover": format(cover(figures), "f"), "distances": facts.distances.get(key, [])}
+    if figures.account_id in facts.alerts:
+        told["alert"] = format(facts.alerts[figures.account_id].normalize(), "f")
+    if key in facts.chances:
+        told["chance"] = format(facts.chances[key], "f")
+    return told
 
 
 def _key(figures: Figures, reading: Reading, facts: Situation, at: datetime) -> str:

@@ -55,6 +55,7 @@ class RegimeTerms:
     watch_rate: Decimal | None = None
     warning_rate: Decimal | None = None
     clear_rate: Decimal = Decimal("1.02")
+    warning_probability: Decimal | None = None
     restore_rate: Decimal = ONE
     severe_rate: Decimal | None = None
     restores_initial: bool = False
@@ -83,6 +84,8 @@ class RegimeTerms:
             raise ValueError(f"regime {self.regime!r} is not one of {', '.join(workflow.Regime)}")
         if self.clear_rate < ONE:
             raise ValueError("clear_rate must be at least 1: a warning clears above the level that raised it")
+        if self.warning_probability is not None and not 0 < self.warning_probability < ONE:
+            raise ValueError("warning_probability must lie between 0 and 1")
         amounts = (self.de_minimis, self.tolerance, self.increase_rate, self.change_rate, self.second_approval_above)
         if min(amounts) < 0 or self.dwell_seconds < 0:
             raise ValueError("de_minimis, tolerance, the rates of change and dwell_seconds must not be negative")
@@ -141,6 +144,29 @@ class StormTerms:
 
 
 @dataclass(frozen=True)
+class ChanceTerms:
+    """How the chance of a call is estimated (docs/warnings.md): from joint closes of the last calendar days, else from
+    annual volatilities by kind and one common factor."""
+
+    horizon_days: int = 5
+    history_days: int = 365
+    least_days: int = 60
+    worlds: int = 200
+    correlation: Decimal = Decimal("0.5")
+    volatilities: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.horizon_days <= 60 and 20 <= self.worlds <= 2000):
+            raise ValueError("chances: horizon_days must be from 1 to 60 and worlds from 20 to 2000")
+        if not self.horizon_days + 19 <= self.least_days <= self.history_days <= 3650:
+            raise ValueError("chances: least_days must be 19 above horizon_days or more, and within history_days")
+        if not 0 <= self.correlation <= ONE:
+            raise ValueError("chances: correlation must lie between 0 and 1")
+        if any(kind not in columns.KINDS or not 0 < each <= 10 for kind, each in self.volatilities.items()):
+            raise ValueError("chances: volatilities are by kind, annual, above 0 and at most 10")
+
+
+@dataclass(frozen=True)
 class PolicyTerms:
     """A policy version's JSON, read strictly."""
 
@@ -152,8 +178,11 @@ class PolicyTerms:
     strikes: tuple[StrikeSchedule, ...] = ()
     storm: StormTerms | None = None
     reconcile_rate: Decimal = Decimal("0.10")
+    chances: ChanceTerms | None = None
 
     def __post_init__(self) -> None:
+        if self.chances is None and any(regime.warning_probability is not None for regime in self.regimes):
+            raise ValueError("warning_probability needs the policy's chances, or there is no probability to go by")
         if not 0 < self.reconcile_rate <= ONE:
             raise ValueError("reconcile_rate must be above 0 and at most 1")
         if self.sweep not in SWEEPS:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import adaptive, closing, consequences, shards, sweep, trades, watch
+from margin import adaptive, closing, consequences, shards, sweep, trades, warnings, watch
 from margin.actors import system
 from margin.models import Shard, Sweep
 from market import clock
@@ -83,6 +83,12 @@ def adapt_rates() -> None:
 def restrict() -> None:
     """Lift what expired or whose call is over, place and record what calls closed by people brought."""
     consequences.settle(at=clock.now(), actor=system("restrictions"))
+
+
+@shared_task(name="margin.report_prevention")
+def report_prevention() -> None:
+    """Tell operations how many warned accounts came back without a call, of the week gone by."""
+    warnings.report(clock.now())
 
 
 def slot(at: datetime, kind: str) -> datetime:

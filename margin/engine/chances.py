@@ -9,10 +9,11 @@ Shocks are float64[worlds, instruments], simple returns: -0.1 is a fall by a ten
 Barone-Adesi et al. (1999).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from statistics import NormalDist
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,16 @@ from margin.engine.assess import Assessments, assess
 from margin.engine.columns import CASH, Array, Book, Instruments, Market, Rules, Status
 
 World = tuple[Instruments, Market]
+
+
+class Worlds(Protocol):
+    """Equally likely worlds, gone through as often as is asked; they need not all exist at once."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[World]: ...
+
+
 SEED = 20260604
 _DUST = 6  # decimals of a minor unit below which a float is noise
 _LARGEST = Decimal(10) ** 15  # cash beyond which nobody is asked to go
@@ -100,7 +111,7 @@ def _ranks(column: Array) -> Array:
 # --- chances ------------------------------------------------------------------------------------------------
 
 
-def call_chances(book: Book, rules: Rules, *, worlds: Collection[World]) -> Array:
+def call_chances(book: Book, rules: Rules, *, worlds: Worlds) -> Array:
     """float64 per account and regime, in the order of `Assessments`: the share of worlds in which it would be called.
 
     NaN where the account is unpriced in any of them: nothing is said on a guess. One assessment of all accounts a
@@ -116,7 +127,7 @@ def call_chances(book: Book, rules: Rules, *, worlds: Collection[World]) -> Arra
     return called / len(worlds)
 
 
-def _assessed(book: Book, rules: Rules, worlds: Collection[World]) -> Iterator[Assessments]:
+def _assessed(book: Book, rules: Rules, worlds: Worlds) -> Iterator[Assessments]:
     for instruments, market in worlds:
         yield assess(book, instruments, market, rules)
 
@@ -146,7 +157,7 @@ def cushions(
     rules: Rules,
     *,
     account_row: int,
-    worlds: Collection[World],
+    worlds: Worlds,
     probabilities: Sequence[Decimal] = (Decimal("0.80"), Decimal("0.95")),
 ) -> list[Cushion]:
     """For one account, by regime and then by probability: the cash to add now, on top of what it has.
@@ -183,7 +194,7 @@ class _Trial:
     instruments: Instruments
     rules: Rules
     account_row: int
-    worlds: Collection[World]
+    worlds: Worlds
 
     @property
     def cash_row(self) -> int | None:
