@@ -12,8 +12,9 @@ import numpy as np
 from margin.engine import build
 from margin.engine.assess import assess
 from margin.engine.build import AccountRow, PositionRow
-from margin.engine.columns import Market, PartRule, Policy, Rules
+from margin.engine.columns import Market, PartRule, Policy, Rules, Status
 from margin.engine.cure_options import Demand
+from margin.engine.exact import exactly
 from margin.engine.methodologies import concentration
 from tests.engine.option_world import option, terms
 from tests.engine.option_world import stock as shares
@@ -85,17 +86,20 @@ class Case:
 
     def clears(self, wanted):
         """Per (changes, Regulation T release): whether every call is met."""
-        return [
-            all(self._is_met(demand, figures, released) for demand in self.demands)
-            for figures, (_, released) in zip(self.figures([change for change, _ in wanted]), wanted, strict=True)
-        ]
-
-    @staticmethod
-    def _is_met(demand, figures, released):
-        if demand.regime == "reg_t":
-            return released >= demand.outstanding
-        of = figures[demand.regime]
-        return of.shortfall == 0 or (of.requirement == 0 and of.equity >= 0)
+        found = assess(*self.arguments([change for change, _ in wanted]))
+        rows = np.arange(len(wanted))
+        assert not (found.status == Status.UNPRICED).any()
+        enough = np.ones(len(wanted), bool)
+        with exactly():
+            for demand in self.demands:
+                if demand.regime == "reg_t":
+                    enough &= [released >= demand.outstanding for _, released in wanted]
+                else:
+                    regime = [rule.regime for rule in self.regimes].index(demand.regime)
+                    levels, limits = found.exact(0, regime, rows)
+                    asks_nothing = ~levels.applies & (levels.equity >= 0).astype(bool)
+                    enough &= (limits.restore <= levels.equity).astype(bool) | asks_nothing
+        return enough.tolist()
 
 
 def random_case(seed):

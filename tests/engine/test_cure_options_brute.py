@@ -12,8 +12,8 @@ from tests.engine.test_cross import _flat_is_known  # noqa: F401 - futures at 1,
 from tests.engine.world import D
 
 QUICK, LONG = 300, 10_000
-MOST_BELOW = 60  # fewer lots to bring in are looked for among so many, the nearest first
-MOST_COMBINED = 400
+MOST_BELOW = 25  # fewer lots to bring in are looked for among so many, the nearest first
+MOST_COMBINED = 120
 
 
 def check(seed):
