@@ -1,0 +1,15 @@
+"""The life of calls as a machine: any order of prices, money, sweeps, people, letters, time and crashes.
+
+After every step each promise of `backoffice.invariants` is asked of the database (`core`), and what people try is held
+against an oracle of its own (`people_rules`).
+"""
+
+from tests.machine.core import Broken, prepare_promises
+from tests.machine.people_rules import People
+
+
+class Life(People):
+    """All rules together: the world, its clockwork, letters, people."""
+
+
+__all__ = ["Broken", "Life", "prepare_promises"]
