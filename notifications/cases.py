@@ -15,9 +15,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Prefetch
 
-from margin.models import Assessment, Charge, Cure, Event, Measure, PlanFill, Receivable
+from margin.models import Assessment, Cure, Event, PlanFill, Receivable
 from market.models import Instrument, Kind
 from notifications import figures
 from notifications.addresses import visible
@@ -168,11 +167,10 @@ def _gathered(events: list[Event], bodies: Mapping[int, dict[str, Any]]) -> Gath
 def _assessments(events: list[Event], bodies: Mapping[int, dict[str, Any]]) -> dict[int, Assessment]:
     """By event: the assessment it names, else the one its call was issued on."""
     named = {event.pk: _assessment_id(event, bodies[event.pk]) for event in events}
-    charges = Prefetch("charges", Charge.objects.select_related("instrument"))
     found = (
         Assessment.objects.filter(pk__in={pk for pk in named.values() if pk})
         .select_related("policy_version__policy")
-        .prefetch_related(Prefetch("measures", Measure.objects.prefetch_related(charges)))
+        .prefetch_related("measures__charges")
         .in_bulk()
     )
     # An assessment of another account is never shown, whoever named it.
