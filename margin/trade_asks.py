@@ -225,23 +225,33 @@ def _intraday(
     return [Ask(pk, Regime.INTRADAY, day.on.isoformat(), day.on, left, day.currency(pk), details=details)]
 
 
-def unsatisfied(day: Day, open_calls: Sequence[MarginCall], left: Mapping[int, Decimal]) -> dict[int, Decimal]:
-    """What each open intraday deficit lacks at this close: nothing is said of accounts that are unpriced.
-
-    `left` is what settled cures leave of each call.
+def unsatisfied(day: Day, open_calls: Sequence[MarginCall]) -> dict[int, Decimal]:
+    """What a rise of the level leaves of each open intraday deficit at this close, by call; the money that came in is
+    part of the rise. Nothing is said of accounts that are unpriced.
     """
     mine = [call for call in open_calls if call.regime == Regime.INTRADAY]
     governed = set(day.governed(Regime.INTRADAY))
     of = {call.account_id: day.reading(call.account_id).of_trades[Regime.INTRADAY].of
           for call in mine if call.account_id in governed}  # fmt: skip
     levels = trade_days.levels(day.snap, of) if of else {}
-    closes = _levels_at_issue(mine)
+    everyone = [*mine, *_met_since(mine)]
+    closes = _levels_at_issue(everyone)
     lacking: dict[int, Decimal] = {}
     for pk, (_, level) in levels.items():
-        listed = sorted((call for call in mine if call.account_id == pk and call.pk in closes), key=day_of)
-        waiting = [Waiting(closes[call.pk], left[call.pk]) for call in listed]
+        listed = sorted((call for call in everyone if call.account_id == pk and call.pk in closes), key=day_of)
+        waiting = [Waiting(closes[call.pk], call.amount_called) for call in listed]
         lacking |= zip((call.pk for call in listed), trade_calls.unsatisfied(waiting, level), strict=True)
     return lacking
+
+
+def _met_since(mine: Sequence[MarginCall]) -> list[MarginCall]:
+    """Deficits met since the oldest open one began: what met them satisfies no other."""
+    if not mine:
+        return []
+    since = trade_days.begin_of(min(day_of(call) for call in mine))
+    accounts = {call.account_id for call in mine}
+    met = MarginCall.objects.filter(account__in=accounts, regime=Regime.INTRADAY, state=State.MET, closed_at__gte=since)
+    return list(met)
 
 
 def _levels_at_issue(mine: Sequence[MarginCall]) -> dict[int, Decimal]:

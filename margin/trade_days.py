@@ -249,7 +249,8 @@ def _taken_back(ids: Sequence[int], since: datetime) -> set[str]:
 
 
 def _level(snap: Snapshot, pk: int, happened: Sequence[Happened], of: str) -> Level | str:
-    """The lowest level of an instant; the reason where the account is unpriced then."""
+    """The lowest level of an instant: after all that lowered it, or after one alone, where two would cancel out. The
+    reason where the account is unpriced then."""
     places = {int(instrument): row for row, instrument in enumerate(snap.instruments.ids)}
     single = [{places[one]: change for one, change in event.changes.items()} for event in happened]
     undone = _added([{row: -change for row, change in changes.items()} for changes in single])
@@ -260,7 +261,7 @@ def _level(snap: Snapshot, pk: int, happened: Sequence[Happened], of: str) -> Le
     together = _levels_of(snap, pk, [_added([undone, *(single[place] for place in lowering)])], of)
     if isinstance(together, str):
         return together
-    ((equity, margin),) = together
+    equity, margin = min([*together, *(tried[place + 1] for place in lowering)], key=lambda level: level[1])
     names = ", ".join(happened[place].source for place in lowering)
     return Level(snap.at, margin, equity, bool(lowering), names[:200])
 

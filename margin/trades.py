@@ -9,7 +9,7 @@ are called once, when their day is over. Reviewing twice is reviewing once.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -148,7 +148,7 @@ def _review(day: Day, active: set[int], done: Reviewed, *, at: datetime, actor: 
     if day.is_over:
         asks += trade_asks.day_trade(day, active, open_calls, done.waiting)
         asks += trade_asks.intraday(day, active, done.waiting)
-    facts |= _intraday_facts(day, open_calls, progress)
+    facts |= _intraday_facts(day, open_calls)
     _through_the_door(_issues(day, asks, done), done, at=day.sweep.at, actor=actor)
     moves: list[Move] = []
     for call in open_calls:
@@ -279,11 +279,10 @@ def _loan_value(day: Day, pk: int, delivery: Adjustment) -> Decimal:
     return round_down(value, day.exponent(pk))
 
 
-def _intraday_facts(day: Day, open_calls: Sequence[MarginCall], progress: Mapping[int, Progress]) -> dict[int, Facts]:
+def _intraday_facts(day: Day, open_calls: Sequence[MarginCall]) -> dict[int, Facts]:
     """A rise of the level counts from close to close; between closes what the last one left stands."""
     mine = [call for call in open_calls if call.regime == Regime.INTRADAY and call.market_cures]
-    left = {call.pk: max(call.amount_called - progress[call.pk].cured_with_new, ZERO) for call in mine}
-    lacking = trade_asks.unsatisfied(day, mine, left) if day.is_over else {}
+    lacking = trade_asks.unsatisfied(day, mine) if day.is_over else {}
     return {call.pk: Facts(lacking=lacking.get(call.pk, call.amount_outstanding)) for call in mine}
 
 

@@ -327,10 +327,10 @@ def disregarded(equity: Decimal, de_minimis: Decimal, terms: IntradayTerms) -> D
 
 @dataclass(frozen=True)
 class Waiting:
-    """An unmet deficit: the level at the close of its day, and what settled cures leave of it."""
+    """An open deficit: the level at the close of its day, and its whole amount, for money raises the level too."""
 
     closed_at_level: Decimal
-    left: Decimal
+    amount: Decimal
 
 
 def unsatisfied(waiting: Sequence[Waiting], level: Decimal) -> list[Decimal]:
@@ -340,8 +340,8 @@ def unsatisfied(waiting: Sequence[Waiting], level: Decimal) -> list[Decimal]:
     for place, mine in enumerate(waiting):
         rise = level - mine.closed_at_level
         for older in waiting[:place]:
-            whole = min(older.left, max(level - older.closed_at_level, ZERO))
-            before = min(older.left, max(mine.closed_at_level - older.closed_at_level, ZERO))
+            whole = min(older.amount, max(level - older.closed_at_level, ZERO))
+            before = min(older.amount, max(mine.closed_at_level - older.closed_at_level, ZERO))
             rise -= whole - before
-        found.append(max(mine.left - max(rise, ZERO), ZERO))
+        found.append(max(mine.amount - max(rise, ZERO), ZERO))
     return found

@@ -53,7 +53,7 @@ def test_merrill_what_may_not_be_margined_releases_all_of_its_proceeds():
 
 
 def test_finra_1000_sold_of_a_security_at_35_percent_satisfies_350_of_an_intraday_deficit():
-    waiting = trade_calls.Waiting(closed_at_level=Dec(-500), left=Dec(500))
+    waiting = trade_calls.Waiting(closed_at_level=Dec(-500), amount=Dec(500))
     level = Dec(-500) + account.released(Dec(1000), Dec("0.35"))
     assert trade_calls.unsatisfied([waiting], level) == [150]
 

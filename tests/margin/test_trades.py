@@ -7,7 +7,7 @@ import pytest
 
 from accounts import adjustments, cash, fills, positions
 from margin import calls, closing, sweep, trades
-from margin.models import Cure, Event, MarginCall, SmaEntry
+from margin.models import Cure, Event, MarginCall, PolicyVersion, SmaEntry
 from market import calendars
 from tests.margin import rows, world
 
@@ -97,6 +97,12 @@ def trade(owner, instrument, quantity, price, when):
         owner, instrument=instrument, quantity=Dec(quantity), price=Dec(price), source="oms",
         external_reference=f"n{next(rows.numbers)}", traded_at=when, at=when,
     )  # fmt: skip
+
+
+def deal(owner, instrument, quantity, when, price="100"):
+    """Trade at the mark of the moment: an intraday level needs one that is fresh."""
+    quotes(when)
+    return trade(owner, instrument, quantity, price, when)
 
 
 def pay(owner, amount, when):
@@ -388,16 +394,14 @@ class TestIntraday:
     def test_the_lowest_level_of_the_day_is_called_though_it_was_sold_before_the_close(self, lived):
         """10,000 against 25 % of 60,000: 5,000 short at noon; flat at the close."""
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "600", "100", at(2, -4))
-        trade(owner, stock["X"], "-600", "100", at(2, -3))
+        deal(owner, stock["X"], "600", at(2, -4))
+        deal(owner, stock["X"], "-600", at(2, -3))
         end(2)
         assert told("intraday") == [("2026-03-02", "issued", 5000, 5000)]
 
     def test_a_fall_of_the_market_alone_is_no_deficit(self, lived):
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "300", "100", at(2, -4))
+        deal(owner, stock["X"], "300", at(2, -4))
         end(2)
         end(3, X="75")
         assert told("intraday") == []
@@ -405,25 +409,22 @@ class TestIntraday:
     def test_a_small_deficit_is_disregarded(self, lived):
         """The lesser of 1,000 and 5 % of 10,000, 500: 42,000 ask 10,500."""
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "420", "100", at(2, -4))
-        trade(owner, stock["X"], "-420", "100", at(2, -3))
+        deal(owner, stock["X"], "420", at(2, -4))
+        deal(owner, stock["X"], "-420", at(2, -3))
         end(2)
         assert told("intraday") == []
 
     def test_purchases_of_one_instant_are_taken_before_its_sales(self, lived):
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "-600", "100", at(2, -4))
+        deal(owner, stock["X"], "-600", at(2, -4))
         trade(owner, stock["X"], "600", "100", at(2, -4))
         end(2)
         assert [row[2] > 0 for row in told("intraday")] == [True]
 
     def test_money_of_the_day_itself_satisfies_from_close_to_close(self, lived):
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "600", "100", at(2, -4))
-        trade(owner, stock["X"], "-600", "100", at(2, -3))
+        deal(owner, stock["X"], "600", at(2, -4))
+        deal(owner, stock["X"], "-600", at(2, -3))
         pay(owner, "5000", at(2, -2))
         end(2)
         assert told("intraday") == []
@@ -431,9 +432,8 @@ class TestIntraday:
     def test_a_rise_from_one_close_to_the_next_satisfies(self, lived):
         """The day closes flat at 10,000; 3,000 paid in raise the level by as much, and count once."""
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "600", "100", at(2, -4))
-        trade(owner, stock["X"], "-600", "100", at(2, -3))
+        deal(owner, stock["X"], "600", at(2, -4))
+        deal(owner, stock["X"], "-600", at(2, -3))
         end(2)
         pay(owner, "3000", at(3, -3))
         end(3)
@@ -442,10 +442,22 @@ class TestIntraday:
         end(4)
         assert told("intraday") == [("2026-03-02", "met", 5000, 0)]
 
+    def test_what_met_one_deficit_satisfies_no_other(self, lived):
+        """5,000 and 5,000 of two days; 5,000 paid in meet the older, on the next close and on the one after."""
+        owner, stock = lived
+        for day in (2, 3):
+            deal(owner, stock["X"], "600", at(day, -4))
+            deal(owner, stock["X"], "-600", at(day, -3))
+            end(day)
+        pay(owner, "5000", at(4, -3))
+        for day in (4, 5):
+            end(day)
+            assert told("intraday") == [("2026-03-02", "met", 5000, 0), ("2026-03-03", "issued", 5000, 5000)]
+
     def test_a_withdrawal_lowers_the_level_too(self, lived):
         owner, stock = lived
-        quotes(at(2, -5))
-        trade(owner, stock["X"], "300", "100", at(2, -4))
+        deal(owner, stock["X"], "300", at(2, -4))
+        quotes(at(2, -3))
         cash.withdraw(owner, currency="USD", amount=Dec(6000), source="bank", external_reference="W-1", at=at(2, -3))
         end(2)
         assert told("intraday") == [("2026-03-02", "issued", 3500, 3500)]
@@ -454,14 +466,17 @@ class TestIntraday:
 def test_what_applies_is_what_the_policy_in_force_on_the_day_says():
     """Until 3 March the firm counts day trades; from 4 March it measures intraday margin."""
     owner, stock = begin(DAY_TRADE, cash_in="10000")
-    later = rows.policy("us_margin", world.securities(world.EXCHANGE, INTRADAY))
-    type(later).objects.filter(pk=later.pk).update(effective_at=at(3, 2))
+    first = PolicyVersion.objects.get()
+    later = PolicyVersion.objects.create(
+        policy=first.policy, number=2, terms=world.securities(world.EXCHANGE, INTRADAY), effective_at=at(3, 2),
+        published_by=first.published_by, published_at=first.published_at,
+    )  # fmt: skip
+    later.approved_by, later.approved_at = first.approved_by, first.approved_at
+    later.save()
+    end(2)
     for day in (3, 4):
-        quotes(at(day, -5))
-        trade(owner, stock["X"], "600", "100", at(day, -4))
-        trade(owner, stock["X"], "-600", "100", at(day, -3))
-        if day == 3:
-            end(2)
+        deal(owner, stock["X"], "600", at(day, -4))
+        deal(owner, stock["X"], "-600", at(day, -3))
         end(day)
     assert [row[0] for row in told("day_trade")] == ["2026-03-03"]
     assert [row[0] for row in told("intraday")] == ["2026-03-04"]
