@@ -20,6 +20,7 @@ from margin.models import MarginCall
 from margin.workflow import AFTER_THE_END, TRANSITIONS, WITHOUT_CALL, Cause, Resolution, State, Verb
 
 LARGEST_BATCH = 500
+LONGEST_REASON = 1000  # bytes: an event holds 2,048 in all
 
 
 class CallError(Exception):
@@ -214,8 +215,10 @@ def require(actor: Actor, verb: Verb) -> None:
 
 
 def require_reason(actor: Actor, verb: Verb, reason: str) -> None:
-    """As `require`, and a person says why."""
+    """As `require`, and a person says why, in few enough words for an event."""
     require(actor, verb)
+    if len(reason.encode()) > LONGEST_REASON:
+        raise Refused(f"the reason is {len(reason.encode())} bytes long; say it in at most {LONGEST_REASON}")
     if not actor.is_system and not reason.strip():
         raise Refused("a reason is needed: it is kept in the history")
 

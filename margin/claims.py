@@ -36,7 +36,7 @@ def claim(
     """ "I have paid", by the client or written down for it. Pauses the automatic escalation, and asks staff to look."""
     calls.require(actor, Verb.CLAIM)
     cure = _announced(Kind.CASH, amount, currency, None, method, reference, expected_at, is_in_transit=False)
-    is_first = not call.cures.exists() and call.paused_until is None
+    is_first = not call.events.filter(kind=Verb.CLAIM).exists()
     pause = timedelta(minutes=policies.read(call.policy_version).terms.regime(call.regime).claim_minutes)
     changes = {"paused_until": at + pause} if is_first else {}
     move = Move(Verb.CLAIM, call.account_id, call_id=call.pk, seq=seq, changes=changes, cure=cure)

@@ -42,6 +42,7 @@ def propose(call: MarginCall, *, at: datetime, actor: Actor, reason: str = "") -
     calls.require(actor, Verb.PROPOSE)
     if call.state != State.ESCALATED:
         raise calls.IllegalMove(f"{call} is {call.state}; only an escalated call can be liquidated")
+    _check_not_held(call, at=at)
     now = stand(call, at=at)
     terms = policies.read(call.policy_version).terms
     sized = _sized(call, now, terms.fee_rate)
@@ -273,7 +274,13 @@ def content(plan: Plan) -> dict[str, Any]:
     return body
 
 
+def _check_not_held(call: MarginCall, *, at: datetime) -> None:
+    if call.held_until is not None and at < call.held_until:
+        raise calls.Refused(f"{call} is held until {call.held_until:%Y-%m-%d %H:%M} UTC; release it first")
+
+
 def _check_open(plan: Plan, *, at: datetime) -> None:
+    _check_not_held(plan.call, at=at)
     if plan.call.state != State.ESCALATED:
         raise calls.IllegalMove(f"{plan.call} is {plan.call.state}; its plan is no longer needed")
     if plan.state != Plan.State.PROPOSED:

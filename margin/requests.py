@@ -397,7 +397,7 @@ def _new_call(account: Account, regime: str, amount: Decimal, at: datetime) -> d
         "amount_called": amount,
         "amount_outstanding": amount,
         "tolerance": terms.tolerance,
-        "market_cures": terms.market_cures,
+        "market_cures": False,  # whoever made it knows what no sweep sees
         "due_at": deadline.at,
         "original_due_at": deadline.at,
         "due_basis": deadline.basis[:200],

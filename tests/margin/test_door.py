@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from margin import calls, history, requests
 from margin.models import Chain, Event, MarginCall
@@ -137,3 +138,26 @@ def test_the_chain_verifies_after_all_verbs(call):
     calls.escalate(call, cause=Cause.DEADLINE, at=LATER, actor=SWEEPER)
     calls.meet(call, how=Resolution.CASH, at=LATER, actor=SWEEPER)
     assert history.verify(call.account) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"closed_on": AT.date()}, {"agreement": "other"}], ids=["closing it", "another agreement"]
+)
+def test_an_account_with_an_open_call_is_neither_closed_nor_reassigned(call, change):
+    account = type(call.account).objects.filter(pk=call.account_id)
+    with pytest.raises(IntegrityError, match="has an open margin call"), transaction.atomic():
+        account.update(**change)
+    calls.meet(call, how=Resolution.CASH, at=LATER, actor=SWEEPER)
+    assert account.update(**change) == 1
+
+
+def test_an_account_with_an_open_call_does_not_go_over_to_another_client(call):
+    other = rows.account()
+    with pytest.raises(IntegrityError, match="has an open margin call"), transaction.atomic():
+        type(other).objects.filter(pk=call.account_id).update(client=other.client)
+
+
+def test_a_reason_too_long_for_an_event_is_refused_with_its_length(call):
+    with pytest.raises(calls.Refused, match="1001 bytes long"):
+        calls.note(call, text="x" * 1001, at=LATER, actor=rows.staff("ops", "Operations"))
+    calls.note(call, text="ä" * 500, at=LATER, actor=rows.staff("ops", "Operations"))

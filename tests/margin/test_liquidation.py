@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from accounts import cash, positions
-from margin import calls, liquidation, sweep
+from margin import calls, liquidation, requests, sweep
 from margin.models import Approval, MarginCall, Plan
 from margin.workflow import Cause
 from tests.margin import rows, world
@@ -172,3 +172,15 @@ def test_others_neither_propose_nor_approve(escalated, maker, role):
     plan = liquidation.propose(escalated, at=LATER, actor=maker)
     with pytest.raises(calls.Refused):
         liquidation.approve(plan, at=LATER, actor=eve)
+
+
+def test_nothing_is_proposed_or_approved_while_the_call_is_held(escalated, maker, checker):
+    plan = liquidation.propose(escalated, at=LATER, actor=maker)
+    rita = rows.staff("rita", "Risk")
+    asked = requests.ask_hold(
+        escalated, until=LATER + minutes(10), reason="tracing a wire", at=LATER, actor=rows.staff("sam", "Supervisor")
+    )
+    requests.grant(asked, at=LATER, actor=rita)
+    with pytest.raises(calls.Refused, match="is held until"):
+        liquidation.approve(plan, at=LATER, actor=checker)
+    assert liquidation.approve(plan, at=LATER + minutes(10), actor=checker).state == "approved"
