@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from accounts.models import Position
 from backoffice import approvals, queue
-from margin import workflow
-from margin.models import Alarm, Assessment, Event, MarginCall, Measure, Sweep
+from margin import warnings, workflow
+from margin.models import Alarm, Assessment, Event, MarginCall, Measure, Sweep, Warning
 from market import figures
 from market.models import HeldQuote
 
@@ -111,7 +111,20 @@ def other_tiles(finished: list[int], at: datetime) -> list[Tile]:
             f"{accounts} account{'' if accounts == 1 else 's'} affected",
         ),
         Tile("Unpriced accounts", unpriced, unpriced_url(finished), "unpriced", "no call, no clearing"),
+        warned_tile(at),
     ]
+
+
+def warned_tile(at: datetime) -> Tile:
+    """Open warnings, and how many of the accounts warned in the last seven days came back without a call."""
+    rate = warnings.prevention(at - timedelta(days=7), at).rate
+    return Tile(
+        "Warnings",
+        Warning.objects.filter(cleared_at=None).count(),
+        f"{reverse('admin:margin_warning_changelist')}?cleared_at__isempty=1",
+        "warnings",
+        "" if rate is None else f"{rate:.0%} prevented in 7 days",
+    )
 
 
 def unpriced_url(sweeps: Iterable[int]) -> str:

@@ -104,6 +104,19 @@ def call_chances(snap: Snapshot, rows: Iterable[int]) -> dict[Key, Decimal]:
     return found
 
 
+def cushions(snap: Snapshot, account_row: int, *, until: datetime) -> list[chances.Cushion]:
+    """The cash with which an account stays clear until a deadline with 80 and 95 per cent probability, by regime; empty
+    where its policy states no `chances` or too little is known of what it holds."""
+    stated = snap.reading(account_row).terms.chances
+    if stated is None or until <= snap.at:
+        return []
+    years = (until - snap.at) / timedelta(days=365)
+    worlds, known = worlds_of(snap, np.array([account_row]), stated, years=years)
+    if not known.all():
+        return []
+    return chances.cushions(snap.book, snap.instruments, snap.rules, account_row=account_row, worlds=worlds)
+
+
 def worlds_of(snap: Snapshot, rows: Array, stated: ChanceTerms, *, years: float | None = None) -> tuple[Worlds, Array]:
     """Joint worlds at the horizon for what these accounts hold, and which of them (bool) everything is known of.
 

@@ -95,6 +95,7 @@ def test_tiles_count_what_their_lists_show(house, sign_in):
         "Undelivered notices": 1,
         "Quarantine": 1,
         "Unpriced accounts": 1,
+        "Warnings": 1,
     }
     for tile in tiles.values():
         answer = browser.get(tile.url)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accounts import alerts
 from accounts.models import AccountChange, Position
-from margin import decisions, policies, rows, sweep, warnings
+from margin import decisions, policies, prices, rows, snapshot, sweep, warnings
 from margin.engine.columns import Figures, Status
 from margin.models import Event, Warning
 from margin.workflow import Verb, decide
@@ -188,3 +188,25 @@ def test_prevention_counts_accounts_that_came_back_without_a_call():
     assert (found.warned, found.prevented, found.called, found.undecided) == (4, 2, 1, 1)
     assert found.rate == D("0.6667")
     assert warnings.prevention(MONDAY + minutes(1), MONDAY + timedelta(days=7)).rate is None
+
+
+# --- cushions ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_cushion_until_a_deadline_meets_the_closed_form():
+    governed(chances=CHANCES)
+    stock = made.equity("AAA")
+    account = long_account("1000", "67500", stock)
+    quote(stock, "100", MONDAY)
+    snap = snapshot.take(
+        prices=prices.gather(at=MONDAY),
+        in_force=policies.in_force(MONDAY),
+        accounts=snapshot.Accounts(ids=[account.pk]),
+    )
+    at_80, at_95 = warnings.cushions(snap, 0, until=MONDAY + timedelta(days=7))
+    # 5 days: S at the 20 % and 5 % quantiles is 100 exp(-0.841621 w - w²/2) = 95.22, and with 1.644854: 91.01, where
+    # w = 0.4 √(5/252) = 0.0563436. Missing is 67,500 - 700 S: 844 and 3,793; a world of 200 is about 0.02 w wide.
+    assert abs(at_80.cash - 844) < 100
+    assert abs(at_95.cash - 3793) < 250
+    assert warnings.cushions(snap, 0, until=MONDAY) == []
