@@ -142,13 +142,14 @@ def _review(day: Day, active: set[int], done: Reviewed, *, at: datetime, actor: 
     """Gather and decide about the accounts of one snapshot, then through the door: new calls first, then the others."""
     ids = [int(pk) for pk in day.snap.book.accounts]
     listed = MarginCall.objects.open().filter(account__in=ids, regime__in=REGIMES)
-    open_calls = list(listed.select_related("policy_version").order_by("due_at", "pk"))
+    in_order = listed.select_related("policy_version").order_by("due_at", "pk")
+    open_calls = [call for call in in_order if trade_asks.day_of(call) <= day.on]  # a day gone by knows no later one
     progress = cures.progress(open_calls, at=at, fx=day.snap.market.fx, exponents=_exponents(day))
     asks, facts = _regulation_t(day, open_calls, progress, done)
     if day.is_over:
         asks += trade_asks.day_trade(day, active, open_calls, done.waiting)
         asks += trade_asks.intraday(day, active, done.waiting)
-    facts |= _intraday_facts(day, open_calls)
+    facts |= _intraday_facts(day, open_calls, at)
     _through_the_door(_issues(day, asks, done), done, at=day.sweep.at, actor=actor)
     moves: list[Move] = []
     for call in open_calls:
@@ -279,10 +280,11 @@ def _loan_value(day: Day, pk: int, delivery: Adjustment) -> Decimal:
     return round_down(value, day.exponent(pk))
 
 
-def _intraday_facts(day: Day, open_calls: Sequence[MarginCall]) -> dict[int, Facts]:
-    """A rise of the level counts from close to close; between closes what the last one left stands."""
+def _intraday_facts(day: Day, open_calls: Sequence[MarginCall], at: datetime) -> dict[int, Facts]:
+    """A rise of the level counts from close to close; between closes and looking back, what the last one left stands."""
     mine = [call for call in open_calls if call.regime == Regime.INTRADAY and call.market_cures]
-    lacking = trade_asks.unsatisfied(day, mine) if day.is_over else {}
+    is_latest = day.is_over and closing.day_of(at) == day.on
+    lacking = trade_asks.unsatisfied(day, mine) if is_latest else {}
     return {call.pk: Facts(lacking=lacking.get(call.pk, call.amount_outstanding)) for call in mine}
 
 

@@ -295,6 +295,14 @@ class TestRegulationT:
         trades.review(closing.sweep_of(date(2026, 3, 3)), at=at(3, 1))
         assert Event.objects.count() == before
 
+    def test_a_day_gone_by_that_is_taken_up_again_leaves_a_later_provisional_call_alone(self, lived):
+        owner, stock = lived
+        end(2)
+        trade(owner, stock["X"], "200", "100", at(3, -3))
+        look(at(3, -2))
+        trades.review(closing.sweep_of(date(2026, 3, 2)), at=at(3, -1))
+        assert (only().is_provisional, only().state, only().amount_outstanding) == (True, "issued", 9500)
+
     def test_a_trade_told_after_the_close_raises_the_call_of_its_day(self, lived):
         owner, stock = lived
         trade(owner, stock["X"], "200", "100", at(2, -3))
