@@ -55,6 +55,9 @@ class CureQuestion(serializers.Serializer[None]):
         max_length=5,
         help_text="Also the cash in these currencies; repeat the parameter",
     )
+    cushion = serializers.BooleanField(
+        default=False, help_text="Also the cash that likely keeps the account clear until the deadline; takes longer"
+    )
 
 
 class CureOptions(APIView):
@@ -70,9 +73,10 @@ class CureOptions(APIView):
         call = get_object_or_404(MarginCall, pk=id)
         asked = CureQuestion(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        have, currencies = asked.validated_data["have"], asked.validated_data["currency"]
+        said, at = asked.validated_data, timezone.now()
+        worlds = cure_options.until_due(call, at=at) if said["cushion"] else None
         try:
-            found = cure_options.of_call(call, at=timezone.now(), have=have, currencies=currencies)
+            found = cure_options.of_call(call, at=at, have=said["have"], currencies=said["currency"], worlds=worlds)
         except cure_options.NotSizable as error:
             raise exceptions.ValidationError({"non_field_errors": [str(error)]}) from None
         return Response(cure_options.tree(found))

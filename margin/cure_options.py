@@ -3,15 +3,17 @@
 Reads; never writes. The policy in force now measures, because the next sweep judges by it. docs/cure_options.md.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from accounts.models import Account
-from margin import policies, prices, snapshot, workflow
+from margin import policies, prices, snapshot, warnings, workflow
 from margin.engine import chances
 from margin.engine import cure_options as engine
 from margin.engine.columns import Instruments
@@ -19,9 +21,10 @@ from margin.hypothetical.answers import text
 from margin.models import MarginCall
 
 Tree = dict[str, Any]
-Worlds = Callable[[snapshot.Snapshot], Collection[chances.World]]
+Worlds = Callable[[snapshot.Snapshot], chances.Worlds]
 ZERO = Decimal(0)
 _RATE = Decimal("0.000001")
+_YEAR = 365.25 * 24 * 3600  # seconds
 
 
 class NotSizable(ValueError):
@@ -76,16 +79,33 @@ def of_call(
         together = find([]) if len(demands) > 1 else None
     except ValueError as error:
         raise NotSizable(f"{call}: {error}") from None
-    if worlds is not None:
-        alone = _with_cushions(alone, snap, worlds)
-        together = together and _with_cushions(together, snap, worlds)
+    coming: chances.Worlds = worlds(snap) if worlds is not None else ()
+    if len(coming):
+        found = chances.cushions(snap.book, snap.instruments, snap.rules, account_row=0, worlds=coming)
+        alone, together = _cushioned(alone, found), together and _cushioned(together, found)
     return Found(call, account, at, snap.instruments, alone, together)
 
 
-def _with_cushions(options: engine.Options, snap: snapshot.Snapshot, worlds: Worlds) -> engine.Options:
+def _cushioned(options: engine.Options, found: Sequence[chances.Cushion]) -> engine.Options:
     regimes = {asked.regime for asked in options.asked}
-    found = chances.cushions(snap.book, snap.instruments, snap.rules, account_row=0, worlds=worlds(snap))
     return replace(options, cushions=tuple(one for one in found if one.regime in regimes))
+
+
+def until_due(call: MarginCall, *, at: datetime) -> Worlds:
+    """The worlds that the account may be in when the call is due, by the chances its policy states.
+
+    None where it states none, or where something held has neither a history nor a stated volatility.
+    """
+    years = max((call.due_at - at).total_seconds(), 0.0) / _YEAR
+
+    def worlds(snap: snapshot.Snapshot) -> chances.Worlds:
+        stated = snap.reading(0).terms.chances
+        if stated is None:
+            return ()
+        found, known = warnings.worlds_of(snap, np.array([0]), stated, years=years)
+        return found if known.all() else ()
+
+    return worlds
 
 
 def _stand(call: MarginCall, *, at: datetime) -> tuple[snapshot.Snapshot, Account, list[engine.Demand]]:

@@ -137,6 +137,17 @@ def test_a_cushion_is_the_cash_for_most_of_the_worlds_to_come(aig):
     ]
 
 
+def test_until_the_deadline_the_chances_of_the_policy_say_the_worlds(aig):
+    (call,) = called(aig)
+    at = timezone.now()
+    assert of(call, worlds=cure_options.until_due(call, at=at)).this_call.cushions == ()
+    rows.policy("us_margin", {**world.securities(), "chances": {"worlds": 50, "volatilities": {"equity": "0.30"}}})
+    likely, sure = of(call, worlds=cure_options.until_due(call, at=at)).this_call.cushions
+    assert 100 < likely.cash < sure.cash < 1000  # two days of 30 % a year move 5,000 by some 130
+    told = json.loads(printed(call.number, "--cushion", "--json"))["this_call"]["cushions"]
+    assert [one["probability"] for one in told] == ["0.8", "0.95"]
+
+
 # --- on the wire ------------------------------------------------------------------------------------------
 
 
@@ -150,9 +161,9 @@ def test_the_answer_is_as_described(aig):
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
     operation = yaml.safe_load(out.getvalue())["paths"]["/api/v1/calls/{id}/cure-options/"]["get"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    assert {"have", "currency"} <= {parameter["name"] for parameter in operation["parameters"]}
+    assert {"have", "currency", "cushion"} <= {parameter["name"] for parameter in operation["parameters"]}
     first, _ = called(aig, world.HOUSE, world.EXCHANGE, borrowed="4000", amounts={"house": "500", "exchange": "250"})
-    for query in ("", "?have=100", "?have=5000", "?currency=USD"):
+    for query in ("", "?have=100", "?have=5000", "?currency=USD", "?cushion=true"):
         answer = reader.get(address(first, query))
         assert answer.status_code == 200, answer.content
         jsonschema.Draft202012Validator(schema).validate(answer.json())

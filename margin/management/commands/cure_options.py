@@ -32,13 +32,18 @@ class Command(BaseCommand):
         parser.add_argument("call", help="the number of the call, as MC-1042, or its id")
         parser.add_argument("--have", type=amount, default=Decimal(0), help="money that the client brings in already")
         parser.add_argument("--currency", action="append", default=[], help="also the cash in this currency")
+        parser.add_argument("--cushion", action="store_true", help="also the cash that likely lasts until the deadline")
         parser.add_argument("--json", action="store_true", help="print JSON, as the API answers")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call = call_of(options["call"])
+        call, at = call_of(options["call"]), clock.now()
         try:
             found = cure_options.of_call(
-                call, at=clock.now(), have=options["have"], currencies=tuple(options["currency"])
+                call,
+                at=at,
+                have=options["have"],
+                currencies=tuple(options["currency"]),
+                worlds=cure_options.until_due(call, at=at) if options["cushion"] else None,
             )
         except cure_options.NotSizable as error:
             raise CommandError(str(error)) from None
@@ -91,6 +96,8 @@ def sentence(step: dict[str, Any]) -> str:
 def caption(options: dict[str, Any]) -> str | None:
     """What does not meet the calls, and why."""
     lines = ["nothing more is needed"] if options["is_clear"] else []
+    for one in options["cushions"]:
+        lines.append(f"with {one['cash']} more, {one['regime']} stays clear with probability {one['probability']}")
     for one in options["refused"]:
         missing = f"; {one['missing']} would be missing" if one["missing"] else ""
         lines.append(f"{one['way'].replace('_', ' ')} {one['instrument'] or ''}: {one['why']}{missing}")
