@@ -20,7 +20,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from backoffice import book, plans, policy_desk, queue  # noqa: F401 - they register their pages
+from backoffice import book, cases, plans, policy_desk, queue  # noqa: F401 - they register their pages
 from backoffice.models import ApiKey
 from market import figures
 from market.faces import ReadOnlyAdmin, at_column, column

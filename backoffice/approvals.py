@@ -1,4 +1,4 @@
-"""One inbox for all that waits for another person: plans, retractions, policy versions, corporate actions."""
+"""One inbox for all that waits for another person: plans, requests, policy versions, corporate actions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,14 +7,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from margin import rows, workflow
-from margin.models import Event, MarginCall, Plan, PolicyVersion
+from margin.models import Plan, PolicyVersion, Request
 from market.models import CorporateAction
 
 LONGEST = 200
@@ -37,7 +35,7 @@ class Item:
 
 def waiting(*, at: datetime) -> list[Item]:
     """All that waits at `at`, the oldest first; at most 200 of each kind. An expired plan can no longer be approved."""
-    found = [*_plans(at), *_retractions(), *_policies(), *_actions()]
+    found = [*_plans(at), *_requests(), *_policies(), *_actions()]
     return sorted(found, key=lambda item: item.asked_at)
 
 
@@ -59,23 +57,37 @@ def _plans(at: datetime) -> Iterator[Item]:
         )
 
 
-def _retractions() -> Iterator[Item]:
-    asked = Event.objects.filter(call=OuterRef("pk"), kind=workflow.Verb.PROPOSE_CANCEL).order_by("-seq")
-    calls = MarginCall.objects.open().annotate(asked=Subquery(asked.values("id")[:1])).exclude(asked=None)
-    found = list(calls.select_related("account__client")[:LONGEST])
-    events = Event.objects.in_bulk([call.asked for call in found])
-    for call in found:
-        body = rows.read(events[call.asked])
+def _requests() -> Iterator[Item]:
+    """One item for each request, and one for all that were asked for together."""
+    asked = Request.objects.filter(state=Request.State.OPEN).select_related("account__client", "call", "asked_by")
+    seen: set[Any] = set()
+    for request in asked.order_by("id")[:LONGEST]:
+        if request.batch in seen:
+            continue
+        seen.update({request.batch} - {None})
+        about = request.call or request.account
         yield Item(
-            kind="Retraction",
-            title=f"{call} · {call.account.client.name}",
-            change=f"{call.state} → cancelled; the client is told",
-            url=reverse("admin:margin_margincall_change", args=(call.pk,)),
-            asked_by=body["actor"],
-            asked_at=events[call.asked].at,
+            kind=request.get_kind_display().capitalize(),
+            title=f"{about} · {request.account.client.name}{' and others' if request.batch else ''}",
+            change=_change(request),
+            url=reverse("admin:margin_request_change", args=(request.pk,)),
+            asked_by=request.asked_by.get_username() if request.asked_by else "system",
+            asked_at=request.asked_at,
             duty="",
-            reason=body.get("reason", ""),
+            reason=request.reason,
         )
+
+
+def _change(request: Request) -> str:
+    """What a yes would do."""
+    until = f"{request.until:%Y-%m-%d %H:%M} UTC" if request.until else ""
+    return {
+        Request.Kind.EXTENSION: f"due {until}; the deadline moves",
+        Request.Kind.HOLD: f"nothing happens by itself until {until}",
+        Request.Kind.ACCELERATION: f"due {until} already; the client is told",
+        Request.Kind.RETRACTION: "the call is cancelled; the client is told",
+        Request.Kind.ISSUE: f"{request.terms.get('amount')} is called for {request.terms.get('regime')}",
+    }[Request.Kind(request.kind)]
 
 
 def _policies() -> Iterator[Item]:

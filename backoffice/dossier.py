@@ -3,63 +3,25 @@
 Every button is a POST with a reason and makes one domain call; the door decides whether it is legal.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts.models import CashMovement
+from backoffice import deeds
 from backoffice.book import subject
-from margin import actors, calls, history, requests, rows, workflow
+from margin import actors, history, rows, verbs
 from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
-from market import clock, figures
-from market.faces import ReadOnlyAdmin, act
+from market import figures
+from market.faces import ReadOnlyAdmin
 from notifications.models import Notice
 
-Deed = Callable[[MarginCall, str, datetime, actors.Actor], Any]
-
-
-def propose(call: MarginCall, reason: str, at: datetime, actor: actors.Actor) -> Plan:
-    from margin import liquidation  # the engine: not needed to start
-
-    return liquidation.propose(call, at=at, actor=actor, reason=reason)
-
-
-# What each button does: one domain call.
-DEEDS: dict[str, tuple[str, Deed]] = {
-    "escalate": (
-        "{call} is escalated.",
-        lambda call, reason, at, actor: calls.escalate(
-            call, cause=workflow.Cause.PERSON, at=at, actor=actor, reason=reason
-        ),
-    ),
-    "propose": (
-        "A liquidation plan for {call} is proposed; another person must approve it.",
-        propose,
-    ),
-    "propose_cancel": (
-        "The retraction of {call} is asked for; another person must decide.",
-        lambda call, reason, at, actor: requests.ask_retraction(
-            [call], reason_code="other", reason=reason, at=at, actor=actor
-        ),
-    ),
-    "cancel": (
-        "{call} is retracted; the client is told.",
-        lambda call, reason, at, actor: requests.grant(
-            call.requests.get(kind="retraction", state="open"), at=at, actor=actor, reason=reason
-        ),
-    ),
-    "note": (
-        "The note is in the history of {call}.",
-        lambda call, reason, at, actor: calls.note(call, text=reason, at=at, actor=actor),
-    ),
-}
 ICONS = {
     "warning.raised": "warning",
     "warning.cleared": "check",
@@ -79,7 +41,33 @@ ICONS = {
     "plan.approved": "how_to_reg",
     "plan.rejected": "thumb_down",
     "plan.filled": "swap_horiz",
+    "call.reminded": "alarm",
+    "call.extended": "more_time",
+    "call.accelerated": "fast_forward",
+    "call.rescheduled": "edit_calendar",
+    "call.held": "pause",
+    "call.released": "play_arrow",
+    "call.level_changed": "stairs",
+    "extension.requested": "more_time",
+    "acceleration.proposed": "fast_forward",
+    "hold.requested": "pause",
+    "dispute.opened": "gavel",
+    "dispute.decided": "gavel",
+    "claim.made": "record_voice_over",
+    "claim.checked": "search",
+    "cure.pledged": "schedule_send",
+    "cure.reversed": "undo",
+    "contact.logged": "call",
+    "task.opened": "task",
+    "task.closed": "task_alt",
 }
+MOST_CASES = 50
+GROUPS = (
+    ("Money and securities", ("claim", "pledge", "meet")),
+    ("Client", ("contact", "note", "open_task", "dispute")),
+    ("Time", ("ask_extension", "ask_hold", "release", "ask_acceleration")),
+    ("End", ("escalate", "propose", "propose_cancel", "cancel")),
+)
 
 
 def urls(model_admin: ReadOnlyAdmin) -> list[URLPattern]:
@@ -104,10 +92,11 @@ def page(request: HttpRequest, call_id: str, *, admin: ReadOnlyAdmin) -> HttpRes
     context = {
         **admin.admin_site.each_context(request),
         **gather(call, at=timezone.now()),
+        **cases(call, request),
         "opts": admin.opts,
         "original": call,
         "title": f"{call} · {call.account.client.name}",
-        "actions": calls.legal_actions(call, actors.person(request.user)),
+        "groups": grouped(deeds.forms_of("calls", call, request)),
         "may_see_account": request.user.has_perm("accounts.view_account"),
     }
     return TemplateResponse(request, "desk/call.html", context)
@@ -115,49 +104,60 @@ def page(request: HttpRequest, call_id: str, *, admin: ReadOnlyAdmin) -> HttpRes
 
 def carry_out(request: HttpRequest, *, call_id: int, verb: str) -> HttpResponse:
     """A button was pressed. `seq` is what the person saw: if the call moved on meanwhile, the door says so."""
-    if verb not in DEEDS:
+    act = verbs.find("calls", verb)
+    if act is None:
         raise Http404(f"There is no action {verb}.")
     if not request.user.has_perm("margin.view_margincall"):
         raise PermissionDenied
     call = find(call_id)
-    done, deed = DEEDS[verb]
-    reason = request.POST.get("reason", "")
-    return act(
-        request,
-        back=reverse("admin:margin_margincall_change", args=(call.pk,)),
-        done=done.format(call=call),
-        deed=lambda: deed(seen(call, request), reason, clock.now(), actors.person(request.user)),
-        refusals=(calls.CallError, clock.SkewedClock),
-    )
-
-
-def seen(call: MarginCall, request: HttpRequest) -> MarginCall:
-    """The call, if it still is what the person saw. Raises StaleCall otherwise."""
-    if request.POST.get("seq", str(call.seq)) != str(call.seq):
-        raise calls.StaleCall(f"{call} moved on (seq {call.seq}) since you opened it; read it again and decide")
-    return call
+    back = reverse("admin:margin_margincall_change", args=(call.pk,))
+    return deeds.carry_out(request, act, call, back=back)
 
 
 def gather(call: MarginCall, *, at: datetime) -> dict[str, Any]:
     """All that the page shows, in a bounded number of queries."""
     faults = history.verify(call.account)
     last = Event.objects.filter(account=call.account).aggregate(last=Max("seq"))["last"] or 0
-    events = list(Event.objects.filter(call=call).order_by("seq"))
+    events = list(Event.objects.filter(call=call).select_related("call").order_by("seq"))
+    cures = Cure.objects.filter(call=call).exclude(state__in=(Cure.State.CLAIMED, Cure.State.IN_TRANSIT))
+    sources = ("movement__currency", "fill__instrument", "adjustment__instrument")
     return {
         "call": call,
         "at": at,
         "countdown": figures.countdown(call.due_at, at, client_zone=call.account.client.time_zone),
         "client_due": figures.wall(call.due_at, call.account.client.time_zone),
-        "received": call.cures.aggregate(total=Sum("release"))["total"],
+        "received": call.cures.aggregate(total=Sum("release", filter=Q(state="settled")))["total"],
         "why": why(call),
         "now": latest(call),
-        "cures": list(Cure.objects.filter(call=call).select_related("movement__currency", "fill__instrument")),
+        "cures": list(cures.select_related(*sources)),
         "movements": unapplied(call),
         "timeline": [told(event) for event in events],
         "chain": {"faults": faults, "seq_text": str(last)},
         "notices": list(Notice.objects.filter(event__call=call).select_related("contact", "event").order_by("id")),
         "plans": plans(call),
         "successors": list(call.successors.order_by("id")),
+    }
+
+
+def grouped(forms: list[deeds.Form]) -> list[tuple[str, list[deeds.Form]]]:
+    """The buttons of a call by what they are about."""
+    by_name = {form.act.name: form for form in forms}
+    found = [(title, [by_name[name] for name in names if name in by_name]) for title, names in GROUPS]
+    return [(title, members) for title, members in found if members]
+
+
+def cases(call: MarginCall, request: HttpRequest) -> dict[str, Any]:
+    """What was asked, disputed and taken on, each with what this person may do about it."""
+    asked = list(call.requests.select_related("asked_by", "decided_by"))[:MOST_CASES]
+    tasks = list(call.tasks.select_related("owner"))[:MOST_CASES]
+    disputed = list(call.disputes.select_related("decided_by"))[:MOST_CASES]
+    announced = list(Cure.objects.filter(call=call, state__in=(Cure.State.CLAIMED, Cure.State.IN_TRANSIT))[:MOST_CASES])
+    tables: dict[str, list[Any]] = {"requests": asked, "tasks": tasks, "disputes": disputed, "announced": announced}
+    on = {"announced": "cures"}
+    actor = actors.person(request.user)
+    return {
+        name: [(row, deeds.forms(on.get(name, name), row, actor, timezone.now())) for row in listed]
+        for name, listed in tables.items()
     }
 
 

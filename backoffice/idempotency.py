@@ -51,7 +51,7 @@ class KeyReused(exceptions.APIException):
 def once(request: Request, deed: Callable[[], Response]) -> Response:
     """Do the deed unless it was done under this key; its reply either way. Raises KeyMissing, KeyAtWork, KeyReused."""
     key = _key(request)
-    owner = f"key:{keys.of(request).pk}"
+    owner = keys.owner(request)
     place = f"{request.method} {request.path}"[:200]
     body_hash = _hash(request.data)
     with transaction.atomic():

@@ -2,7 +2,8 @@
 
 Only the SHA-256 of a secret is kept, so a copy of the database opens nothing. A key has scopes and an end, can be
 revoked, and is rotated by issuing the next one before the last one ends. Staff sessions read what their role may
-view; they never write through the API.
+view; of all that writes they may only do with calls what their role does at the desk. There a key acts in the name and
+the role of the member of staff who answers for it, so that two people stay two people.
 """
 
 import hashlib
@@ -20,9 +21,10 @@ from rest_framework import authentication, exceptions, permissions
 from rest_framework.request import Request
 
 from backoffice.models import ApiKey
+from margin import actors
 from market.strict import Problem, Refused
 
-SCOPES = ("read", "quotes:write", "positions:write", "fills:write", "cash:write")
+SCOPES = ("read", "quotes:write", "positions:write", "fills:write", "cash:write", "calls:write")
 SOURCED = ("quotes:write", "fills:write", "cash:write")  # their rows name a source, and a key may be for one alone
 SCOPE = re.compile(r"([a-z]+(?::write)?)(?::([A-Za-z0-9._-]{1,32}))?")
 KEY = re.compile(r"mdk_([0-9a-f]{10})_([0-9a-f]{64})")
@@ -147,6 +149,16 @@ def of(request: Request) -> ApiKey:
     return request.auth
 
 
+def actor(request: Request) -> actors.Actor:
+    """Who acts on a call: the person logged in, or the one who answers for the key."""
+    return actors.person(request.auth.created_by if isinstance(request.auth, ApiKey) else request.user)
+
+
+def owner(request: Request) -> str:
+    """Whose Idempotency-Keys the request uses."""
+    return f"key:{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user:{request.user.pk}"
+
+
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -187,7 +199,8 @@ class StaffSession(authentication.SessionAuthentication):
 class Allowed(permissions.BasePermission):
     """A key needs the scope; a member of staff needs the view permission of the rows, and only reads.
 
-    A view that `only_computes` takes a POST because its question is long; asking is reading.
+    A view that `only_computes` takes a POST because its question is long; asking is reading. One that `takes_staff` is
+    for people too, each in their role.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -198,7 +211,7 @@ class Allowed(permissions.BasePermission):
             return self._key_may(request.auth, "read" if reads else view.write_scope)
         if not (request.user and request.user.is_staff):
             return False
-        if not reads:
+        if not reads and not getattr(view, "takes_staff", False):
             self.message = WRITING_NEEDS_A_KEY
             return False
         return self._staff_may(request.user, view)

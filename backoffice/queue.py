@@ -29,7 +29,7 @@ from django.utils.safestring import SafeString
 from backoffice import dossier
 from backoffice.badges import UNDELIVERED, delivery_badge, state_badge
 from margin import workflow
-from margin.models import Event, MarginCall, Measure, Plan
+from margin.models import MarginCall, Measure, Plan, Request
 from market import figures
 from market.faces import ReadOnlyAdmin
 from notifications.models import Notice
@@ -133,7 +133,7 @@ class QueueAdmin(ReadOnlyAdmin):
         notices = Notice.objects.filter(event__call=OuterRef("pk")).order_by("-id")
         undecided = Q(state=Plan.State.PROPOSED, expires_at__gte=timezone.now())
         open_plans = Plan.objects.filter(undecided | Q(state=Plan.State.APPROVED))
-        asked = Event.objects.filter(call=OuterRef("pk"), kind=workflow.Verb.PROPOSE_CANCEL)
+        asked = Request.objects.filter(call=OuterRef("pk"), kind="retraction", state="open")
         is_closed = Case(When(state__in=workflow.OPEN_STATES, then=Value(0)), default=1, output_field=IntegerField())
         return MarginCall.objects.annotate(
             is_closed=is_closed,

@@ -1,7 +1,7 @@
 """The six roles as groups, and what each may see and do. Written into the database by a migration.
 
 A duty is one of Django's own permissions, read as an act (`DUTIES`); what moves a call is decided by the door itself
-(`margin.calls.legal_actions`). Two-person rules live in the domain functions and in the database, never here alone.
+(`margin.calls.MAY`). Two-person rules live in the domain functions and in the database, never here alone.
 """
 
 from typing import Any
@@ -15,7 +15,8 @@ ROOMS = {
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
-    " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver",
+    " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver"
+    " request dispute task",
     "notifications": "notice attempt delivery horizon",
 }
 

@@ -239,7 +239,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Margin Desk",
-    "DESCRIPTION": "Read everything; write quotes, positions, fills and cash movements. See docs/api.md.",
+    "DESCRIPTION": "Read everything; write quotes, positions, fills, cash; act on calls. See docs/api.md.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1/",
@@ -250,6 +250,11 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "NoticeStateEnum": "notifications.models.Notice.State",
         "PlanStateEnum": "margin.models.Plan.State",
+        "RequestStateEnum": "margin.models.Request.State",
+        "RequestKindEnum": "margin.models.Request.Kind",
+        "DisputeStateEnum": "margin.models.Dispute.State",
+        "CureStateEnum": "margin.models.Cure.State",
+        "CureKindEnum": "margin.models.Cure.Kind",
         "SweepStateEnum": "margin.models.Sweep.State",
         "InstrumentKindEnum": "market.models.Kind",
         "ParameterSetKindEnum": "market.models.ParameterSet.Kind",

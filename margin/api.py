@@ -160,7 +160,7 @@ class Assessments(viewsets.ReadOnlyModelViewSet[models.Assessment]):
 class CureRows(wire.Rows):
     class Meta:
         model = models.Cure
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "kind", "state", "movement", "fill", "adjustment", "instrument", "used", "release", "currency"),
             *("amount", "method", "reference", "expected_at", "settled_at", "seq"),
         )

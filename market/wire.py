@@ -198,14 +198,15 @@ def batch_schema(
     columns: Mapping[str, strict.Column], about: Mapping[str, strict.Column] | None = None, **descriptions: str
 ) -> dict[str, Any]:
     """The JSON Schema of such a batch, derived from the same columns that read it."""
-    schema = _record_schema(about or {}, descriptions)
-    rows = {"type": "array", "minItems": 1, "maxItems": LARGEST_BATCH, "items": _record_schema(columns, descriptions)}
+    schema = record_schema(about or {}, **descriptions)
+    rows = {"type": "array", "minItems": 1, "maxItems": LARGEST_BATCH, "items": record_schema(columns, **descriptions)}
     schema["properties"]["rows"] = rows
     schema["required"].append("rows")
     return schema
 
 
-def _record_schema(columns: Mapping[str, strict.Column], descriptions: Mapping[str, str]) -> dict[str, Any]:
+def record_schema(columns: Mapping[str, strict.Column], **descriptions: str) -> dict[str, Any]:
+    """The JSON Schema of one record, derived from the same columns that read it."""
     return {
         "type": "object",
         "additionalProperties": False,

@@ -17,6 +17,8 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from accounts import ledgers
+from margin import calls
+from market import clock
 from market.strict import Problem, Refused
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,6 +45,8 @@ def respond(error: Exception, context: dict[str, Any]) -> Response:
         body = problem(409, "conflict", "Nothing was taken; a reference is used for something else.", error.problems)
     elif isinstance(error, Refused):
         body = problem(422, "rows_refused", "Nothing was taken; correct the rows and send all again.", error.problems)
+    elif isinstance(error, calls.CallError | clock.SkewedClock):
+        body = _not_done(error)
     elif isinstance(error, IntegrityError):
         body = problem(409, "conflict", f"Nothing was taken. The database refused: {_constraint(error)}. Reload first.")
     elif isinstance(error, DataError):
@@ -56,6 +60,18 @@ def respond(error: Exception, context: dict[str, Any]) -> Response:
         log.error("fault in the API, reference %s", body["reference"], exc_info=error)
         got_request_exception.send(sender=None, request=context["request"]._request)
     return Response(body, status=body["status"], headers=headers, content_type=MEDIA_TYPE)
+
+
+def _not_done(error: Exception) -> dict[str, Any]:
+    """What the door said to an act."""
+    told = f"Nothing was done: {error}"
+    if isinstance(error, calls.StaleCall):
+        return problem(409, "stale_call", told)
+    if isinstance(error, calls.IllegalMove):
+        return problem(409, "illegal_move", told)
+    if isinstance(error, calls.CallError):
+        return problem(422, "move_refused", told)
+    return problem(503, "try_again", told)
 
 
 def problem(status: int, code: str, detail: str, problems: tuple[Problem, ...] = ()) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts import api as accounts
 from backoffice.api import problems
-from backoffice.api.writing import guarded
+from backoffice.api.writing import acting, guarded
 from margin import api as margin
-from margin import cure_api
+from margin import cure_api, verb_api, verbs
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
@@ -38,9 +38,13 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "policies": margin.Policies,
     "sweeps": margin.Sweeps,
     "assessments": margin.Assessments,
-    "calls": margin.Calls,
+    "calls": acting(verb_api.Calls),
     "events": margin.Events,
     "plans": margin.Plans,
+    "requests": verb_api.Requests,
+    "disputes": verb_api.Disputes,
+    "tasks": verb_api.Tasks,
+    "cures": verb_api.Cures,
     "sma-entries": margin.SmaEntries,
     "restrictions": rights.Restrictions,
     "strikes": rights.Strikes,
@@ -51,6 +55,14 @@ router = Router()
 for name, rows in ADDRESSES.items():
     router.register(name, rows, basename=name)
 
+deeds = [
+    *(
+        path(f"v1/{act.on}/<int:id>/{act.name}/", acting(verb_api.does(act)).as_view(), name=f"{act.on}-{act.name}")
+        for act in verbs.ACTS
+    ),
+    *(path(f"v1/{on}/<int:id>/verbs/", acting(verb_api.offers(on)).as_view(), name=f"{on}-verbs") for on in verbs.ROWS),
+    path("v1/retractions/", acting(verb_api.Retractions).as_view(), name="retractions"),
+]
 public = {"authentication_classes": [], "permission_classes": [AllowAny]}
 urlpatterns = [
     path("v1/whatif/", hypothetical.BookWhatif.as_view(), name="whatif"),
@@ -61,6 +73,7 @@ urlpatterns = [
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),
     path("v1/clients/<path:code>/stress/", hypothetical.ClientStress.as_view(), name="clients-stress"),
     path("v1/calls/<int:id>/cure-options/", cure_api.CureOptions.as_view(), name="calls-cure-options"),
+    *deeds,
     path("v1/", include(router.urls)),
     path("schema", SpectacularAPIView.as_view(**public), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema", **public), name="docs"),

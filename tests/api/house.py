@@ -14,7 +14,7 @@ from accounts import positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls, restrictions, sma, strikes
+from margin import calls, claims, disputes, requests, restrictions, sma, strikes
 from margin.engine.sma import Kind
 from margin.models import Approval, Event, MarginCall, Measure, Plan, PlanLine, PolicyVersion
 from margin.restriction_terms import Effect, StrikeKind
@@ -22,12 +22,13 @@ from margin.workflow import Resolution
 from market import parameters, quotes
 from market.guard import Incoming
 from notifications.models import Notice
-from tests.margin import rows
+from tests.margin import rows, world
 
 AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 LISTS = (
     *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "parameters", "policies"),
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
+    *("requests", "disputes", "tasks", "cures"),
     *("restrictions", "strikes", "waivers"),
 )
 SCOPE_OF = {
@@ -102,6 +103,7 @@ def furnish() -> dict[str, object]:
         "sma-entries": sma.post(owner, kind=Kind.DEPOSIT, amount=Decimal(250), at=AT, reference="before").pk,
         "notices": notice(event).pk,
         **restricted(owner, version),
+        **asked(),
     }
 
 
@@ -119,6 +121,19 @@ def restricted(owner: Account, version: PolicyVersion) -> dict[str, object]:
     )
     waiver = strikes.waive(placed, reason="paid since", at=at, actor=sue)
     return {"restrictions": placed.pk, "strikes": strike.pk, "waivers": waiver.pk}
+
+
+def asked() -> dict[str, object]:
+    """What people asked, disputed, took on and announced about a call of another account."""
+    version = rows.policy("asked", terms=world.securities())
+    move = rows.issue(rows.account("A-1007"), version, due_in=timedelta(days=9))
+    call = MarginCall.objects.get(pk=calls.carry_out([move], at=AT, actor=rows.SWEEPER)[0].call_id)
+    who: dict[str, Any] = {"at": AT, "actor": rows.staff("olga", "Operations")}
+    paid = {"amount": Decimal(40), "currency": "USD", "method": "wire", "reference": "FT 77"}
+    cure = claims.claim(call, **paid, **who)
+    (request,) = requests.ask_retraction([call], reason_code="other", reason="asked twice", **who)
+    dispute = disputes.dispute(call, amount=Decimal(30), reason_code="position", reason="", **who)
+    return {"requests": request.pk, "disputes": dispute.pk, "tasks": call.tasks.get().pk, "cures": cure.pk}
 
 
 def fill_of(owner: Account, instrument: Any, reference: str) -> Fill:

@@ -109,11 +109,11 @@ def test_someone_who_is_no_staff_sees_nothing(furnished):
     assert statuses(client, furnished) == {401}
 
 
-def test_a_session_never_writes(furnished):
+def test_a_session_writes_nothing_but_calls_in_its_role(furnished):
     client = Client()
-    client.force_login(house.member("Supervisor"))
+    client.force_login(house.member("Compliance"))
     for name in LISTS:
-        expected = 403 if name in GOOD else 405
+        expected = {"calls": 403}.get(name, 403 if name in GOOD else 405)  # Compliance calls nobody by hand
         assert house.post(client, name, {"rows": [{}]}).status_code == expected, name
 
 
@@ -136,7 +136,7 @@ def test_an_anonymous_write_is_refused(name, furnished):
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options", "trace"])
 def test_other_methods_are_not_allowed(method, furnished):
     client = house.bearer(house.key(*keys.SCOPES)[1])
-    taken = {house.url(name) for name in GOOD} if method == "post" else set()
+    taken = {house.url(name) for name in (*GOOD, "calls")} if method == "post" else set()
     for address in set(addresses(furnished)) - taken:
         response = getattr(client, method)(address)
         assert response.status_code == 405, (address, method)

@@ -3,19 +3,21 @@
 import pytest
 from django.urls import reverse
 
-from margin import calls
+from margin import calls, requests, verbs
 from margin.models import Event, MarginCall
 from tests.faces import house as houses
 
+VERBS = tuple(act.name for act in verbs.ACTS if act.on == "calls")
+EACH = {"contact", "note", "open_task"}
+MAKING = EACH | {"claim", "pledge", "ask_hold", "propose_cancel"}
 BUTTONS = {
     # role: (on an issued call, on an escalated call)
-    "Operations": ({"propose_cancel", "note"}, {"propose", "propose_cancel", "note"}),
-    "Supervisor": ({"escalate", "propose_cancel", "note"}, {"propose", "propose_cancel", "note"}),
-    "Risk": ({"escalate", "note"}, {"note"}),
-    "Compliance": ({"note"}, {"note"}),
+    "Operations": (MAKING | {"dispute"}, MAKING | {"dispute", "propose"}),
+    "Supervisor": (MAKING | {"dispute", "escalate"}, MAKING | {"dispute", "propose"}),
+    "Risk": (EACH | {"escalate"}, EACH),
+    "Compliance": (EACH | {"dispute"}, EACH | {"dispute"}),
     "Auditor": (set(), set()),
 }
-VERBS = ("escalate", "propose", "propose_cancel", "cancel", "note")
 
 
 def page_of(call: MarginCall) -> str:
@@ -41,10 +43,13 @@ def test_a_role_is_offered_its_legal_buttons_and_no_others(house, sign_in, role)
     assert (offered(browser, house.call), offered(browser, house.severe)) == BUTTONS[role]
 
 
-def test_a_closed_call_offers_nothing_but_a_note(house, sign_in):
-    calls.propose_cancel(house.call, at=house.at, actor=houses.actor("operations", "Operations"), reason="wrong price")
-    closed = calls.cancel(house.call, at=house.at, actor=houses.actor("supervisor", "Supervisor"), reason="agreed")
-    assert offered(sign_in("Supervisor"), closed) == {"note"}
+def test_a_closed_call_offers_nothing_but_words(house, sign_in):
+    asker, decider = houses.actor("operations", "Operations"), houses.actor("supervisor", "Supervisor")
+    asked = requests.ask_retraction(
+        [house.call], reason_code="bad_price", reason="wrong price", at=house.at, actor=asker
+    )
+    requests.grant(asked[0], at=house.at, actor=decider, reason="agreed")
+    assert offered(sign_in("Supervisor"), house.call) == {"note", "contact", "open_task"}
 
 
 @pytest.mark.parametrize("role", ["Auditor", "Administrator"])
@@ -82,7 +87,7 @@ def test_a_call_that_moved_on_since_it_was_opened_is_not_touched_and_the_page_sa
 
 def test_a_missing_reason_is_refused_in_a_sentence(house, sign_in):
     answer = sign_in("Supervisor").post(button(house.call, "escalate"), {"reason": " "}, follow=True)
-    assert "Not done. a reason is needed" in told(answer)
+    assert "Not done. Reason is missing" in told(answer)
 
 
 def test_buttons_answer_only_to_post(house, sign_in):
