@@ -281,7 +281,7 @@ def _loan_value(day: Day, pk: int, delivery: Adjustment) -> Decimal:
 
 
 def _intraday_facts(day: Day, open_calls: Sequence[MarginCall], at: datetime) -> dict[int, Facts]:
-    """A rise of the level counts from close to close; between closes and looking back, what the last one left stands."""
+    """A rise of the level counts from close to close; between closes and looking back, the last answer stands."""
     mine = [call for call in open_calls if call.regime == Regime.INTRADAY and call.market_cures]
     is_latest = day.is_over and closing.day_of(at) == day.on
     lacking = trade_asks.unsatisfied(day, mine) if is_latest else {}
