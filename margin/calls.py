@@ -146,15 +146,6 @@ def retraction_asked_by(call: MarginCall) -> str | None:
 # --- what a person may do ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Action:
-    """A button: the verb, its label, and whether a reason must be given."""
-
-    name: str
-    label: str
-    needs_reason: bool = True
-
-
 STAFF = ("Operations", "Supervisor", "Risk", "Compliance")
 MAKERS = ("Operations", "Supervisor")
 CHECKERS = ("Supervisor", "Risk")
@@ -193,19 +184,6 @@ MAY: dict[Verb, tuple[str, ...]] = {
     Verb.REJECT: CHECKERS,
     Verb.FILL: MAKERS,
 }
-
-
-def legal_actions(call: MarginCall, actor: Actor) -> list[Action]:
-    """What this person may do with this call now: it drives the buttons and the API alike."""
-    asked = retraction_asked_by(call)
-    offers = [
-        (Verb.ESCALATE, Action("escalate", "Escalate"), call.state == State.ISSUED),
-        (Verb.PROPOSE, Action("propose", "Propose liquidation"), call.state == State.ESCALATED),
-        (Verb.PROPOSE_CANCEL, Action("propose_cancel", "Ask to retract"), call.is_open and asked is None),
-        (Verb.CANCEL, Action("cancel", "Retract"), call.is_open and asked is not None and asked != actor.name),
-        (Verb.NOTE, Action("note", "Add note"), True),
-    ]
-    return [action for verb, action, is_possible in offers if is_possible and actor.role in MAY[verb]]
 
 
 def require(actor: Actor, verb: Verb) -> None:

@@ -31,6 +31,13 @@ ASKED = {
     Kind.RETRACTION: Verb.PROPOSE_CANCEL,
     Kind.ISSUE: Verb.PROPOSE_ISSUE,
 }
+GRANTED = {
+    Kind.EXTENSION: Verb.EXTEND,
+    Kind.HOLD: Verb.HOLD,
+    Kind.ACCELERATION: Verb.ACCELERATE,
+    Kind.RETRACTION: Verb.CANCEL,
+    Kind.ISSUE: Verb.ISSUE,
+}
 
 
 def find(on: str, name: str) -> Act | None:
@@ -282,7 +289,7 @@ ACTS: tuple[Act, ...] = (
         offers.may_decide_retraction, fields=(REASON,), is_grave=True,
     ),
     Act(
-        "requests", "grant", "Grant", requests.GRANTED, _grant, "It is granted and carried out.", offers.may_decide,
+        "requests", "grant", "Grant", GRANTED, _grant, "It is granted and carried out.", offers.may_decide,
         fields=(
             acts.reason(optional=True),
             acts.words("external_reference", "Reference of the examining authority", optional=True, length=80),
