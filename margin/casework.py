@@ -1,18 +1,24 @@
 """What staff do about a call beside its figures: whom they spoke with and what they said, and who takes on what."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
 
 from margin import calls, chain, reasons
-from margin.actors import Actor
+from margin.actors import Actor, system
 from margin.calls import IllegalMove, Move, Refused
 from margin.models import MarginCall, Task
-from margin.workflow import Verb
+from margin.workflow import State, Verb
 
+DUTY = system("duty desk")
 MISQUOTED = "misquoted"
+ESCALATION = "escalation_"  # and the level
 TO_PUT_RIGHT = timedelta(minutes=30)
 
 
@@ -85,6 +91,45 @@ def close_for(call: MarginCall, *, kind: str, outcome: str, at: datetime, actor:
     task = Task.objects.filter(call=call, kind=kind, closed_at=None).first()
     if task is not None:
         _close(task, outcome, at, actor)
+
+
+def see_to_escalated(*, at: datetime) -> int:
+    """Give the duty desk a task for every level that an escalated call reached; how many. Safe to repeat."""
+    known = Task.objects.filter(
+        call=OuterRef("pk"), kind=Concat(Value(ESCALATION), Cast("call__escalation_level", CharField()))
+    )
+    escalated = MarginCall.objects.filter(~Exists(known), state=State.ESCALATED).order_by("account_id", "pk")
+    opened = 0
+    waiting = list(escalated)
+    for start in range(0, len(waiting), calls.LARGEST_BATCH):
+        batch = waiting[start : start + calls.LARGEST_BATCH]
+        opened += chain.in_transaction(partial(_see_to, batch, at), is_patient=True)
+    return opened
+
+
+def _see_to(escalated: Sequence[MarginCall], at: datetime) -> int:
+    due_at = at + TO_PUT_RIGHT
+    tasks = [
+        Task(
+            account_id=call.account_id, call=call, kind=f"{ESCALATION}{call.escalation_level}", due_at=due_at,
+            title=f"{call} is escalated ({call.escalation_cause}), level {call.escalation_level}: decide what follows",
+            opened_by=DUTY.name, opened_at=at,
+        )
+        for call in escalated
+    ]  # fmt: skip
+    moves = [
+        Move(
+            Verb.OPEN_TASK, task.account_id, call_id=task.call_id,
+            details={"kind": task.kind, "title": task.title, "due_at": chain.text(due_at)},
+        )
+        for task in tasks
+    ]  # fmt: skip
+    done = []
+    for task, outcome in zip(tasks, calls.carry_out(moves, at=at, actor=DUTY), strict=True):
+        if outcome.seq is not None:
+            task.seq = outcome.seq
+            done.append(task)
+    return len(Task.objects.bulk_create(done))
 
 
 def take_task(task: Task, *, at: datetime, actor: Actor, owner_id: int | None = None) -> Task:

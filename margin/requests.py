@@ -11,22 +11,15 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import Account
-from margin import calls, chain, policies, reasons
+from margin import calls, chain, grants, policies, reasons
 from margin.actors import Actor
 from margin.calls import IllegalMove, Move, Refused
-from margin.decisions import Clockwork
-from margin.models import MarginCall, PlanFill, Request
+from margin.models import MarginCall, Request
 from margin.workflow import State, Verb
 
 Kind = Request.Kind
 BROKER, AUTHORITY, NOBODY = "broker", "examining_authority", "none"
-GRANTED = {
-    Kind.EXTENSION: Verb.EXTEND,
-    Kind.HOLD: Verb.HOLD,
-    Kind.ACCELERATION: Verb.ACCELERATE,
-    Kind.RETRACTION: Verb.CANCEL,
-    Kind.ISSUE: Verb.ISSUE,
-}
+GRANTED = grants.VERBS
 DENIED = {
     Kind.EXTENSION: Verb.DENY_EXTENSION,
     Kind.HOLD: Verb.DENY_HOLD,
@@ -130,14 +123,14 @@ def ask_retraction(
     _coded(reason_code, reasons.RETRACTION)
     batch = {"batch": uuid.uuid4()} if len(listed) > 1 else {}
     for call in listed:
-        _check_unsold(call)
+        grants.check_unsold(call)
     return _ask_all(listed, Kind.RETRACTION, Verb.PROPOSE_CANCEL, batch, reason_code, reason, at, actor, seq)
 
 
 def ask_issue(account: Account, *, regime: str, amount: Decimal, reason: str, at: datetime, actor: Actor) -> Request:
     """Ask for a call that no sweep made; another person issues it."""
     calls.require_reason(actor, Verb.PROPOSE_ISSUE, reason)
-    _new_call(account, regime, amount, at)  # what could not be issued is not asked
+    grants.new_call(account, regime, amount, at)  # what could not be issued is not asked
     asked = {"regime": regime, "amount": chain.text(amount)}
 
     def work() -> Request:
@@ -161,7 +154,7 @@ def issue(account: Account, *, regime: str, amount: Decimal, reason: str, at: da
     limit = policies.governing(account, at).terms.regime(regime).second_approval_above
     if amount > limit:
         raise Refused(f"a call by hand above {limit} takes a second person: ask for it, and another issues it")
-    return _issue(account, regime, amount, reason, at, actor)
+    return grants.issue(account, regime, amount, reason, at, actor)
 
 
 # --- deciding ---------------------------------------------------------------------------------------------
@@ -176,9 +169,10 @@ def grant(request: Request, *, at: datetime, actor: Actor, reason: str = "", ext
 
     def carry_out(current: Request) -> tuple[int, dict[str, Any]]:
         if current.kind == Kind.ISSUE:
-            made = _issue(current.account, current.terms["regime"], Decimal(current.terms["amount"]), reason, at, actor)
+            asked = current.terms
+            made = grants.issue(current.account, asked["regime"], Decimal(asked["amount"]), reason, at, actor)
             return made.seq, {"call": made}
-        return _one(_granted(current, at, actor, reason, external_reference), at, actor), {}
+        return _one(grants.move(current, at, actor, reason, external_reference), at, actor), {}
 
     return _decide(request, Request.State.GRANTED, carry_out, at, actor, reason, external_reference)
 
@@ -307,101 +301,13 @@ def _decide(
     return chain.in_transaction(work)
 
 
-def _granted(request: Request, at: datetime, actor: Actor, reason: str, external_reference: str) -> Move:
-    """The move that a yes makes."""
-    call = request.call
-    if call is None:
-        raise IllegalMove(f"{request} is about no call")
-    changes = {
-        Kind.EXTENSION: _later,
-        Kind.ACCELERATION: _earlier,
-        Kind.HOLD: _held,
-        Kind.RETRACTION: _unsold,
-    }[Kind(request.kind)](request, call, at)
-    details = {"asked_by": _asker(request), "request": request.pk, "reason_code": request.reason_code}
-    if request.kind == Kind.RETRACTION:
-        details["proposed_by"] = _asker(request)
-    if external_reference or request.external_reference:
-        details["external_reference"] = external_reference or request.external_reference
-    verb = GRANTED[Kind(request.kind)]
-    return Move(
-        verb, call.account_id, call_id=call.pk, changes=changes, reason=reason or request.reason, details=details
-    )
-
-
-def _until(request: Request) -> datetime:
-    if request.until is None:
-        raise IllegalMove(f"{request} names no instant")
-    return request.until
-
-
-def _later(request: Request, call: MarginCall, at: datetime) -> dict[str, Any]:
-    if call.state != State.ISSUED:
-        raise IllegalMove(f"{call} is {call.state}; only an issued call is extended")
-    if _until(request) <= max(at, call.due_at):
-        raise IllegalMove(f"{_until(request):%Y-%m-%d %H:%M} UTC is not later than now and than the deadline of {call}")
-    basis = f"extended from {call.due_at:%Y-%m-%d %H:%M} UTC: {reasons.EXTENSION[request.reason_code]}"
-    return {"due_at": request.until, "due_basis": basis[:200]}
-
-
-def _earlier(request: Request, call: MarginCall, at: datetime) -> dict[str, Any]:
-    if not at < _until(request) < call.due_at:
-        raise IllegalMove(f"{_until(request):%Y-%m-%d %H:%M} UTC is no longer between now and the deadline of {call}")
-    basis = f"brought forward from {call.due_at:%Y-%m-%d %H:%M} UTC: {request.reason}"
-    changes: dict[str, Any] = {"due_at": request.until, "due_basis": basis[:200]}
-    if not request.terms.get("is_emergency"):
-        changes["notified_at"] = None  # the new deadline counts once the client was told of it
-    return changes
-
-
-def _held(request: Request, call: MarginCall, at: datetime) -> dict[str, Any]:
-    if _until(request) <= at:
-        raise IllegalMove(f"the hold would have ended at {_until(request):%Y-%m-%d %H:%M} UTC")
-    return {"held_until": request.until}
-
-
-def _unsold(request: Request, call: MarginCall, at: datetime) -> dict[str, Any]:
-    _check_unsold(call)
-    return {}
-
-
 def _end(request: Request, verb: Verb, reason: str, at: datetime, actor: Actor) -> tuple[int, dict[str, Any]]:
-    details = {"asked_by": _asker(request), "request": request.pk}
+    details = {"asked_by": grants.asker(request), "request": request.pk}
     if request.call_id is None:
         told = calls.tell(request.account_id, verb=verb, details=details, reason=reason, at=at, actor=actor)
         return told.seq or 0, {}
     move = Move(verb, request.account_id, call_id=request.call_id, reason=reason, details=details)
     return _one(move, at, actor), {}
-
-
-def _issue(account: Account, regime: str, amount: Decimal, reason: str, at: datetime, actor: Actor) -> MarginCall:
-    move = Move(
-        Verb.ISSUE, account.pk, regime=regime, changes=_new_call(account, regime, amount, at), reason=reason,
-        details={"by_hand": True},
-    )  # fmt: skip
-    return MarginCall.objects.get(account=account, seq=calls.make(move, at=at, actor=actor))
-
-
-def _new_call(account: Account, regime: str, amount: Decimal, at: datetime) -> dict[str, Any]:
-    """The columns of a call by hand, under the policy in force. Refused where the policy has no such regime."""
-    reading = policies.governing(account, at)
-    if regime not in reading.clocks:
-        raise Refused(f"policy {reading.policy.code} has no regime {regime!r}; it has {', '.join(reading.clocks)}")
-    if amount <= 0:
-        raise Refused(f"{amount} is not an amount that can be called")
-    terms = reading.terms.regime(regime)
-    deadline = Clockwork().due(reading.clocks[regime], at=at)
-    return {
-        "policy_version_id": reading.version_id,
-        "currency": account.base_currency,
-        "amount_called": amount,
-        "amount_outstanding": amount,
-        "tolerance": terms.tolerance,
-        "market_cures": False,  # whoever made it knows what no sweep sees
-        "due_at": deadline.at,
-        "original_due_at": deadline.at,
-        "due_basis": deadline.basis[:200],
-    }
 
 
 def _one(move: Move, at: datetime, actor: Actor) -> int:
@@ -414,15 +320,6 @@ def _terms(call: MarginCall) -> policies.RegimeTerms:
 
 def _clock(call: MarginCall) -> Any:
     return policies.read(call.policy_version).clocks[call.regime]
-
-
-def _asker(request: Request) -> str:
-    return request.asked_by.get_username() if request.asked_by else "system"
-
-
-def _check_unsold(call: MarginCall) -> None:
-    if PlanFill.objects.filter(line__plan__call=call).exists():
-        raise IllegalMove(f"{call} has fills of a liquidation; it cannot be retracted, only put right")
 
 
 def _coded(code: str, known: Mapping[str, str]) -> None:

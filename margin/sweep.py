@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Account, CashMovement
-from margin import chain, policies, prices, reversals, shards
+from margin import casework, chain, policies, prices, reversals, shards
 from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
 from market import parameters
@@ -112,6 +112,7 @@ def finish(sweep: Sweep, *, now: datetime) -> bool:
         "counts": dict(counts),
         "finished_at": now,
     }
+    casework.see_to_escalated(at=now)
     if Sweep.objects.filter(pk=sweep.pk, state=Sweep.State.RUNNING).update(**figures):
         for name, figure in figures.items():
             setattr(sweep, name, figure)

@@ -11,7 +11,7 @@ from backoffice.demo.policies import US_MARGIN
 from margin import actors, calls, casework, claims, disputes, history
 from margin import rows as door_rows
 from margin.models import Cure, Dispute, MarginCall, Task
-from margin.workflow import Resolution
+from margin.workflow import Cause, Resolution, Verb
 from tests.margin import rows
 from tests.margin.rows import AT, SWEEPER
 
@@ -244,4 +244,15 @@ def test_a_task_is_taken_and_closed_with_what_came_of_it(call, ops, sue):
     assert (done.owner.username, done.closed_by) == ("sue", "sue")
     with pytest.raises(calls.IllegalMove, match="closed by sue"):
         casework.close_task(task, outcome="again", at=LATER, actor=ops)
+    assert history.verify(call.account) == []
+
+
+def test_an_escalated_call_is_a_task_of_the_duty_desk_once_a_level(call, terms):
+    call = calls.escalate(call, cause=Cause.SEVERITY, at=LATER, actor=SWEEPER)
+    assert casework.see_to_escalated(at=LATER) == 1
+    assert casework.see_to_escalated(at=LATER) == 0
+    moved = calls.Move(Verb.LEVEL, call.account_id, call_id=call.pk, changes={"escalation_level": 2})
+    calls.make(moved, at=LATER + HOUR, actor=SWEEPER)
+    assert casework.see_to_escalated(at=LATER + HOUR) == 1
+    assert list(Task.objects.order_by("pk").values_list("kind", flat=True)) == ["escalation_1", "escalation_2"]
     assert history.verify(call.account) == []
