@@ -84,6 +84,8 @@ SIDEBAR = [
             rows("Rates", "percent", "market_rate"),
             rows("Parameters", "dataset", "market_parameterset"),
             rows("Calendars", "calendar_month", "market_calendar"),
+            rows("Days out of turn", "event_busy", "market_daychange"),
+            rows("Settlement cycles", "hourglass_bottom", "market_settlementcycle"),
         ],
     },
     {

@@ -10,8 +10,8 @@ ROLES = ("Operations", "Supervisor", "Risk", "Compliance", "Auditor", "Administr
 
 # What desk, risk and audit read: every row of the four rooms.
 ROOMS = {
-    "market": "calendar session instrument instrumentchange alias quotefact quote heldquote close fxrate rate"
-    " parameterset corporateaction",
+    "market": "calendar session daychange settlementcycle instrument instrumentchange alias quotefact quote heldquote"
+    " close fxrate rate parameterset corporateaction",
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"

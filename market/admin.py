@@ -15,6 +15,7 @@ from market.models import (
     Alias,
     Calendar,
     Close,
+    DayChange,
     FxRate,
     HeldQuote,
     Instrument,
@@ -23,6 +24,7 @@ from market.models import (
     QuoteFact,
     Rate,
     Session,
+    SettlementCycle,
 )
 
 code = column("instrument", lambda row: row.instrument.code, ordering="instrument__code")
@@ -195,6 +197,26 @@ class CalendarAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
         return super().get_queryset(request).order_by("code")
+
+
+@admin.register(DayChange)
+class DayChangeAdmin(ReadOnlyAdmin):
+    """Days closed or opened out of turn, and why."""
+
+    list_display = ("calendar", "on", "is_open", "reason", "source", at_column("recorded_at"))
+    list_filter = ("calendar", "is_open")
+    search_fields = ("reason",)
+    date_hierarchy = "on"
+    list_select_related = ("calendar",)
+
+
+@admin.register(SettlementCycle)
+class SettlementCycleAdmin(ReadOnlyAdmin):
+    """How long trades take to settle, by market and trade date."""
+
+    list_display = ("code", "effective_on", "days", "source", at_column("recorded_at"))
+    list_filter = ("code",)
+    search_fields = ("code", "source")
 
 
 # --- quarantine -------------------------------------------------------------------------------------

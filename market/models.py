@@ -504,3 +504,7 @@ class CorporateAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.instrument_id} {self.effective_at:%Y-%m-%d}"
+
+
+# Kept in a module of their own for length; Django looks for models here.
+from market.calendar_models import DayChange, SettlementCycle  # noqa: E402, F401

@@ -1,8 +1,9 @@
 """Where calendars come from: the trading hours that venues and central banks publish. Pure.
 
 Codes: "24/7" never closes; "US-BANK" are the days of the Federal Reserve; "US-SETTLE" the days on which US securities
-settle; every other code is a venue of exchange-calendars ("XNYS", "XTKS"), imported here alone and only when asked,
-because it brings pandas.
+settle; "US-REGT" the business days of Regulation T and FINRA's margin rules, on which the exchanges trade even where
+banks rest (Columbus Day, Veterans Day); "UK-BANK" and "JP-BANK" the days of banks in London and Tokyo. Every other code
+is a venue of exchange-calendars ("XNYS", "XTKS"), imported here alone and only when asked, because it brings pandas.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 SATURDAY, SUNDAY = 5, 6
 SPARE = timedelta(days=14)
+# As far as the rules behind our sources were compared with a table of our own. Days to come are projections by rule:
+# venues publish two or three years ahead, Japan its equinoxes each February for the next year.
+FARTHEST = date(2035, 12, 31)
 
 
 class CalendarUnknown(LookupError):
@@ -42,12 +46,8 @@ class Source:
 
 def find(code: str, on: date) -> Source:
     """The source of a calendar around that day; raises CalendarUnknown for a code nobody knows."""
-    if code == "24/7":
-        return Source("Around the clock", "UTC", None)
-    if code == "US-BANK":
-        return Source("US banks (Federal Reserve)", NEW_YORK.key, bank_hours)
-    if code == "US-SETTLE":
-        return Source("US securities settlement", NEW_YORK.key, settlement_hours)
+    if code in OURS:
+        return OURS[code]
     import exchange_calendars
 
     try:
@@ -85,11 +85,7 @@ def bank_hours(first: date, last: date) -> list[Hours]:
     """US bank days, each nominally 09:00 to 17:00 in New York."""
     holidays = {day for year in range(first.year, last.year + 1) for day in reserve_holidays(year)}
     span = (first + timedelta(days=day) for day in range((last - first).days + 1))
-    return [
-        Hours(on=on, opens_at=_new_york(on, 9), closes_at=_new_york(on, 17))
-        for on in span
-        if on.weekday() < SATURDAY and on not in holidays
-    ]
+    return [_nine_to_five(on, NEW_YORK) for on in span if on.weekday() < SATURDAY and on not in holidays]
 
 
 def settlement_hours(first: date, last: date) -> list[Hours]:
@@ -120,5 +116,30 @@ def _sunday_to_monday(day: date) -> date:
     return day + timedelta(days=1) if day.weekday() == SUNDAY else day
 
 
-def _new_york(on: date, hour: int) -> datetime:
-    return datetime.combine(on, time(hour), NEW_YORK).astimezone(UTC)
+def _days_of(venue: str, zone: str) -> Callable[[date, date], list[Hours]]:
+    """The days of a venue, nominally from 09:00 to 17:00 there."""
+
+    def hours(first: date, last: date) -> list[Hours]:
+        return [_nine_to_five(session.on, ZoneInfo(zone)) for session in venue_hours(venue, first, last)]
+
+    return hours
+
+
+def _nine_to_five(on: date, zone: ZoneInfo) -> Hours:
+    first, last = (datetime.combine(on, time(hour), zone).astimezone(UTC) for hour in (9, 17))
+    return Hours(on=on, opens_at=first, closes_at=last)
+
+
+# London's and Tokyo's banks rest on the days of their exchanges: bank holidays of England, which the London Stock
+# Exchange keeps; Sundays, Saturdays, national holidays and 31 December to 3 January (Order for Enforcement of the
+# Banking Act, Art. 5), which Tokyo's keeps too.
+OURS = {
+    "24/7": Source("Around the clock", "UTC", None),
+    "US-BANK": Source("US banks (Federal Reserve)", NEW_YORK.key, bank_hours),
+    "US-SETTLE": Source("US securities settlement", NEW_YORK.key, settlement_hours),
+    "US-REGT": Source(
+        "US Regulation T business days", NEW_YORK.key, lambda first, last: venue_hours("XNYS", first, last)
+    ),
+    "UK-BANK": Source("Banks in London", "Europe/London", _days_of("XLON", "Europe/London")),
+    "JP-BANK": Source("Banks in Tokyo", "Asia/Tokyo", _days_of("XTKS", "Asia/Tokyo")),
+}

@@ -5,13 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from market import calendars, clock, strict
-from market.venues import CalendarUnknown
+from market.venues import FARTHEST, CalendarUnknown
 
-COMMON = ("24/7", "XNYS", "US-BANK", "US-SETTLE")
+COMMON = ("24/7", "XNYS", "US-BANK", "US-SETTLE", "US-REGT")
 FIRST = date(2007, 1, 1)
 AHEAD = timedelta(days=365 * 2)
-# Beyond this, holidays are a guess: venues and legislators change them.
-FARTHEST_AHEAD = timedelta(days=365 * 5 + 1)
 
 
 class Command(BaseCommand):
@@ -22,7 +20,7 @@ class Command(BaseCommand):
             "codes", nargs="*", default=COMMON, help=f"venues, such as XTKS; default {' '.join(COMMON)}"
         )
         parser.add_argument("--first", default=FIRST.isoformat(), help="first day (default 2007-01-01)")
-        parser.add_argument("--until", help="last day (default: two years ahead; never more than five)")
+        parser.add_argument("--until", help=f"last day (default: two years ahead; never after {FARTHEST})")
 
     def handle(self, *args: Any, codes: list[str], **options: Any) -> None:
         today = clock.now().date()
@@ -31,10 +29,8 @@ class Command(BaseCommand):
             last = strict.date(options["until"], field="--until") if options["until"] else today + AHEAD
         except strict.Refused as refusal:
             raise CommandError(str(refusal)) from None
-        if last > today + FARTHEST_AHEAD:
-            raise CommandError(
-                f"{last} is more than five years ahead, where holidays are a guess; choose an earlier day"
-            )
+        if last > FARTHEST:
+            raise CommandError(f"nobody has checked the holidays after {FARTHEST}; {last} is a guess")
         for code in codes:
             try:
                 added = calendars.fill(code, first, last)
