@@ -65,4 +65,13 @@ WANTED = (
     "call.cancelled: escalated → cancelled (retraction)",
     *(f"{kind} in {state}" for kind in ("call.amount_changed", "cure.applied", "call.notified") for state in STATES),
 )
-"""What every run must have seen."""
+"""What a long run must have seen."""
+SURELY = (
+    "call.issued: nothing → issued",
+    "call.escalated: issued → escalated (deadline)",
+    "call.escalated: issued → escalated (person)",
+    "call.met: issued → met (cash)",
+    "call.met: escalated → met (cash)",
+    "call.liquidated: escalated → liquidated (liquidation)",
+)
+"""What even a short run has seen; a long one has seen all of `WANTED`."""
