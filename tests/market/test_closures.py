@@ -42,7 +42,7 @@ def test_filling_again_does_not_open_a_closed_day(tokyo: str) -> None:
 
 
 def test_a_saturday_is_opened_with_stated_hours(tokyo: str, capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("close_day", tokyo, "2026-11-21", "--reason=rehearsal", "--open", "--hours", "09:00", "11:30")
+    call_command("close_calendar", tokyo, "2026-11-21", "--reason=rehearsal", "--open", "--hours", "09:00", "11:30")
     assert Session.objects.get(on=date(2026, 11, 21)).opens_at == datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
     assert capsys.readouterr().out.strip() == "XTKS 2026-11-21 opened: rehearsal"
 
@@ -64,7 +64,7 @@ def test_a_saturday_is_opened_with_stated_hours(tokyo: str, capsys: pytest.Captu
 def test_what_cannot_be_closed_or_opened_is_refused(tokyo: str, arguments: list[str], said: str) -> None:
     calendars.fill("24/7", date(2026, 11, 2), date(2026, 11, 30))
     with pytest.raises(CommandError, match=said):
-        call_command("close_day", *arguments)
+        call_command("close_calendar", *arguments)
     assert not DayChange.objects.exists()
 
 

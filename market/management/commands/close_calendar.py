@@ -23,11 +23,11 @@ class Command(BaseCommand):
             on = strict.date(day, field="day")
             if options["open"]:
                 hours = _hours(*options["hours"]) if options["hours"] else None
-                change = closures.open_day(calendar, on, reason=reason, source="close_day --open", hours=hours)
+                change = closures.open_day(calendar, on, reason=reason, source="close_calendar --open", hours=hours)
             elif options["hours"]:
                 raise strict.refuse("hours", "belong to --open")
             else:
-                change = closures.close_day(calendar, on, reason=reason, source="close_day")
+                change = closures.close_day(calendar, on, reason=reason, source="close_calendar")
         except (CalendarUnknown, strict.Refused) as refusal:
             raise CommandError(str(refusal)) from None
         self.stdout.write(f"{change}: {change.reason}")
