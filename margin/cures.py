@@ -66,6 +66,27 @@ ORDER BY m.id, c.due_at, c.id
 """
 
 
+# Accounts with money that an open call could use and no sweep has given it yet.
+WAITING = """
+SELECT DISTINCT c.account_id
+FROM margin_margincall c
+JOIN accounts_account a ON a.id = c.account_id OR a.margined_with_id = c.account_id
+JOIN accounts_cashmovement m ON m.account_id = a.id AND m.effective_at >= c.issued_at
+WHERE c.state IN ('issued', 'escalated') AND m.kind = ANY (%s) AND m.amount > 0 AND m.reverses_id IS NULL
+  AND NOT EXISTS (SELECT FROM accounts_cashmovement r WHERE r.reverses_id = m.id)
+  AND NOT EXISTS (SELECT FROM margin_cure k WHERE k.call_id = c.id AND k.movement_id = m.id)
+  AND m.amount > coalesce((SELECT sum(k.used) FROM margin_cure k JOIN margin_margincall o ON o.id = k.call_id
+                           WHERE k.movement_id = m.id AND k.state = 'settled' AND o.regime = c.regime), 0)
+"""
+
+
+def waiting() -> set[int]:
+    """Accounts with money that came in for an open call and that no cure has taken yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING, [list(CURING)])
+        return {row[0] for row in cursor.fetchall()}
+
+
 @dataclass(frozen=True)
 class Found:
     """A source that cures a call: what it releases in the call's currency, and how much of the source that takes."""

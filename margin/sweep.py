@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
-from accounts.models import Account, CashMovement
-from margin import casework, chain, policies, prices, reversals, shards
-from margin.models import Cure, MarginCall, PolicyVersion, Shard, Sweep
+from accounts.models import Account
+from margin import casework, chain, cures, policies, prices, reversals, shards
+from margin.models import MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
 from market import parameters
 
@@ -132,16 +132,8 @@ def lapsed(now: datetime) -> list[Shard]:
 def wanting_attention(at: datetime) -> list[int]:
     """Accounts not to be kept waiting for their sweep: a call fell due, a client's word ran out, or money came in for
     an open call or was taken back."""
-    uncounted = CashMovement.objects.filter(
-        ~Exists(Cure.objects.filter(movement=OuterRef("pk"), call=OuterRef(OuterRef("pk")))),
-        Q(account=OuterRef("account")) | Q(account__margined_with=OuterRef("account")),
-        kind=CashMovement.Kind.DEPOSIT,
-        effective_at__gte=OuterRef("issued_at"),
-        reverses=None,
-        reversed_by=None,
-    )
     is_free = (Q(held_until=None) | Q(held_until__lte=at)) & (Q(paused_until=None) | Q(paused_until__lte=at))
     is_due = Q(state=State.ISSUED, due_at__lte=at, notified_at__isnull=False) & is_free
-    calls = MarginCall.objects.open().filter(is_due | Exists(uncounted))
+    due = MarginCall.objects.filter(is_due).values_list("account_id", flat=True)
     taken_back = {cure.call.account_id for cure in reversals.found()}
-    return sorted(taken_back.union(calls.values_list("account_id", flat=True)))
+    return sorted(taken_back | cures.waiting() | set(due))

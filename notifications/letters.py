@@ -256,6 +256,7 @@ def closing(case: Case) -> dict[str, Section]:
 WRITERS: dict[str, Callable[[Case], Letter]] = {
     "warning.raised": _warning,
     "call.issued": _issued,
+    "call.finalised": _issued,
     "call.amount_changed": _changed,
     "cure.applied": _cured,
     "cure.moved": _cured,

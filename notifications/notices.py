@@ -36,11 +36,13 @@ PAUSE_AFTER_SILENCE = timedelta(minutes=5)  # time for the provider's report to 
 SENDER = system("notices")
 FAILED = (Notice.State.FAILED, Notice.State.REJECTED, Notice.State.BOUNCED)
 
-# A call's changed amount is told only when it grew, and a payment that was announced when it has settled.
+# A call's changed amount is told only when it grew, a payment that was announced when it has settled, and nothing of a
+# call that is provisional: its day may still undo it.
 WAITING_EVENTS = """
 SELECT e.id FROM margin_event e
 WHERE e.transaction_id >= %(horizon)s AND e.kind = ANY (%(kinds)s)
   AND NOT EXISTS (SELECT FROM notifications_notice n WHERE n.event_id = e.id)
+  AND coalesce(e.body::jsonb #>> '{row,is_provisional}', 'false') = 'false'
   AND (e.kind NOT IN ('cure.moved', 'claim.checked') OR e.body::jsonb #>> '{cure,state}' = 'settled')
   AND (e.kind <> 'call.amount_changed'
        OR (e.body::jsonb #>> '{row,amount_called}')::numeric > (
@@ -266,7 +268,8 @@ SELECT c.id FROM margin_margincall c
 WHERE c.state IN ('issued', 'escalated') AND c.notified_at IS NULL AND EXISTS (
     SELECT FROM notifications_notice n WHERE n.sent_at IS NOT NULL AND n.event_id = (
         SELECT e.id FROM margin_event e WHERE e.call_id = c.id
-          AND e.kind IN ('call.issued', 'call.accelerated', 'call.rescheduled') ORDER BY e.seq DESC LIMIT 1))
+          AND e.kind IN ('call.issued', 'call.finalised', 'call.accelerated', 'call.rescheduled')
+        ORDER BY e.seq DESC LIMIT 1))
 LIMIT %s
 """
 

@@ -27,6 +27,9 @@ CALLS = {
     "futures": gettext_lazy("a futures call"),
     "csa": gettext_lazy("a call for delivery under your credit support annex"),
     "portfolio": gettext_lazy("a portfolio margin call"),
+    "day_trade": gettext_lazy("a day-trading call"),
+    "intraday": gettext_lazy("an intraday margin call"),
+    "concentration": gettext_lazy("a concentration call"),
 }
 RULES = {
     "house": gettext_lazy(
@@ -39,6 +42,9 @@ RULES = {
     "futures": gettext_lazy("the margin of your futures and options on them (policy %(policy)s)"),
     "csa": gettext_lazy("the credit support amount of your agreement (policy %(policy)s)"),
     "portfolio": gettext_lazy("portfolio margin, FINRA Rule 4210(g) (policy %(policy)s)"),
+    "day_trade": gettext_lazy("the day-trading rules of FINRA Rule 4210(f)(8) (policy %(policy)s)"),
+    "intraday": gettext_lazy("the intraday margin rules of FINRA Rule 4210(d) (policy %(policy)s)"),
+    "concentration": gettext_lazy("our own rule for concentrated positions (policy %(policy)s)"),
 }
 OTHER_CALL = gettext_lazy("a margin call")
 OTHER_RULE = gettext_lazy("policy %(policy)s")
@@ -55,6 +61,7 @@ ESCALATIONS = {
 }
 RESOLUTIONS = {
     "cash": gettext_lazy("Your payment has settled and covers the call. Thank you."),
+    "securities": gettext_lazy("The securities you brought in cover the call. Thank you."),
     "sale": gettext_lazy("Your sale of positions covers the call. Thank you."),
     "market": gettext_lazy("Market prices moved in your favour and your account meets its requirement again."),
     "mixed": gettext_lazy("Payments or sales, together with market prices, have restored your account."),

@@ -21,7 +21,8 @@ TO_PHONE = timedelta(minutes=15)
 UNREACHED = """
 SELECT c.id, bool_and(n.state IN ('failed', 'rejected', 'bounced')), min(n.prepared_at)
 FROM margin_margincall c
-JOIN margin_event e ON e.call_id = c.id AND e.kind IN ('call.issued', 'call.accelerated', 'call.rescheduled')
+JOIN margin_event e ON e.call_id = c.id
+     AND e.kind IN ('call.issued', 'call.finalised', 'call.accelerated', 'call.rescheduled')
 JOIN notifications_notice n ON n.event_id = e.id
 WHERE c.state = 'issued'
   AND NOT EXISTS (SELECT FROM margin_event t WHERE t.call_id = c.id AND t.kind = 'contact.logged'

@@ -10,6 +10,7 @@ from rest_framework.routers import DefaultRouter
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts import api as accounts
+from accounts import corrections_api as corrections
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
@@ -32,6 +33,9 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "positions": guarded(accounts.Positions),
     "fills": guarded(accounts.Fills),
     "cash-movements": guarded(accounts.CashMovements),
+    "cash-reversals": guarded(corrections.CashReversals),
+    "fill-busts": guarded(corrections.FillBusts),
+    "deliveries": guarded(corrections.Deliveries),
     "instruments": market.Instruments,
     "quotes": guarded(market.Quotes),
     "parameters": market.Parameters,

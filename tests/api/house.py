@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from accounts import positions
+from accounts import adjustments, cash, fills, positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
@@ -29,13 +29,16 @@ LISTS = (
     *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "parameters", "policies"),
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
     *("requests", "disputes", "tasks", "cures"),
-    *("restrictions", "strikes", "waivers"),
+    *("restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
 )
 SCOPE_OF = {
     "quotes": "quotes:write",
     "positions": "positions:write",
     "fills": "fills:write",
     "cash-movements": "cash:write",
+    "cash-reversals": "cash:write",
+    "fill-busts": "fills:write",
+    "deliveries": "positions:write",
 }
 
 
@@ -93,8 +96,8 @@ def furnish() -> dict[str, object]:
         **{"clients": "C-A-1001", "accounts": "A-1001", "instruments": "AIG", "quotes": "AIG", "policies": "us_margin"},
         "parameters": parameters.record("p", {"a": "1"}, kind="span", effective_on=AT.date(), source="x").stored.pk,
         "positions": owner.positions.get(instrument=aig).pk,
-        "fills": Fill.objects.get().pk,
-        "cash-movements": CashMovement.objects.get().pk,
+        "fills": Fill.objects.get(external_reference="T-1").pk,
+        "cash-movements": CashMovement.objects.get(external_reference="FT-1").pk,
         "sweeps": found.sweep_id,
         "assessments": found.pk,
         "calls": call.pk,
@@ -104,6 +107,24 @@ def furnish() -> dict[str, object]:
         "notices": notice(event).pk,
         **restricted(owner, version),
         **asked(),
+        **corrected(owner, usd, aig, at),
+    }
+
+
+def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, object]:
+    """Money taken back, a fill that was bust, and shares brought in: in an account of its own."""
+    other = rows.account("A-1009")
+    (fill,) = positions.apply_fills([fill_of(other, aig, "T-9")], at=at)
+    deposit(other, usd, "FT-9")
+    movement = CashMovement.objects.get(external_reference="FT-9")
+    delivered = adjustments.adjust(
+        other, instrument=aig, change=Decimal(5), reason="from another firm", external_reference="D-1", at=at,
+        is_delivery=True,
+    )  # fmt: skip
+    return {
+        "cash-reversals": cash.reverse(movement, source="bank", external_reference="R-9", at=at).pk,
+        "fill-busts": fills.bust(fill, source="oms", external_reference="B-9", at=at).pk,
+        "deliveries": delivered.pk,
     }
 
 
@@ -150,8 +171,6 @@ def fill_of(owner: Account, instrument: Any, reference: str) -> Fill:
 
 
 def deposit(owner: Account, currency: Any, reference: str) -> None:
-    from accounts import cash
-
     movement = {"currency": "USD", "amount": Decimal("250.00"), "source": "bank", "external_reference": reference}
     cash.deposit(owner, **movement, at=AT)
 
@@ -208,4 +227,27 @@ def position(**fields: Any) -> dict[str, Any]:
     return {"account": "A-1001", "instrument": "AIG", "quantity": "75", **fields}
 
 
-GOOD = {"quotes": quote, "positions": position, "fills": fill, "cash-movements": movement}
+def reversal(**fields: Any) -> dict[str, Any]:
+    taken_back = CashMovement.objects.get(external_reference="FT-1").pk
+    return {"reverses": taken_back, "source": "bank", "external_reference": "R-2", **fields}
+
+
+def bust(**fields: Any) -> dict[str, Any]:
+    taken_back = Fill.objects.get(external_reference="T-1").pk
+    return {"reverses": taken_back, "source": "oms", "external_reference": "B-2", **fields}
+
+
+def delivery(**fields: Any) -> dict[str, Any]:
+    brought = {"account": "A-1001", "instrument": "AIG", "change": "5", "reason": "from another firm"}
+    return {**brought, "external_reference": "D-2", "effective_at": "2026-03-02T15:00:00Z", **fields}
+
+
+GOOD = {
+    "quotes": quote,
+    "positions": position,
+    "fills": fill,
+    "cash-movements": movement,
+    "cash-reversals": reversal,
+    "fill-busts": bust,
+    "deliveries": delivery,
+}

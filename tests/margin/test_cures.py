@@ -114,6 +114,7 @@ def test_within_a_regime_a_deposit_serves_the_older_call_first_and_is_never_used
     assert (first.amount_called, second.amount_called) == (100, 70)
     assert [(cure.call_id, cure.used) for cure in Cure.objects.order_by("pk")] == [(first.pk, 100), (second.pk, 50)]
     assert (first.state, second.state, second.amount_outstanding) == ("met", "issued", 20)
+    assert sweep.wanting_attention(MONDAY + minutes(11)) == []  # nothing of the money is left
 
 
 def test_the_database_refuses_to_use_a_deposit_twice_in_a_regime(xyz):

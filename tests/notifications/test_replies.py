@@ -9,7 +9,7 @@ from margin import calls, casework, claims, disputes, requests
 from margin.actors import client
 from margin.calls import Move
 from margin.models import MarginCall, Task
-from margin.workflow import Verb
+from margin.workflow import Resolution, Verb
 from notifications import cases, layouts, notices, unreached, writers
 from notifications.models import Notice
 from tests.margin import rows as margin_rows
@@ -159,3 +159,35 @@ def test_one_contact_who_got_it_is_enough(call):
     bounced(call)
     Notice.objects.filter(to_address="second@clients.example").update(state="delivered")
     assert unreached.found() == []
+
+
+# --- provisional calls ------------------------------------------------------------------------------------
+
+
+def provisional() -> MarginCall:
+    owner, version = margin_rows.account(), margin_rows.policy()
+    move = margin_rows.issue(owner, version, regime="reg_t", at=MONDAY)
+    move.changes.update(is_provisional=True, market_cures=False)
+    made = calls.carry_out([move], at=MONDAY, actor=SWEEPER)[0]
+    return MarginCall.objects.get(pk=made.call_id)
+
+
+def test_a_call_that_its_day_may_still_undo_is_told_to_nobody_until_it_is_final():
+    call = provisional()
+    notices.prepare(at=MONDAY)
+    assert not Notice.objects.exists()
+    calls.make(Move(Verb.FINALISE, call.account_id, call_id=call.pk), at=LATER, actor=SWEEPER)
+    notices.prepare(at=LATER)
+    notice = Notice.objects.get()
+    assert notice.kind == "call.finalised"
+    assert "Federal Reserve" in notice.text
+    notice.state, notice.sent_at = "sent", LATER
+    notice.save()
+    assert notices.tell_margin(at=LATER) == 1
+
+
+def test_nothing_is_told_of_a_call_that_its_own_day_undid():
+    call = provisional()
+    calls.meet(call, how=Resolution.SALE, at=LATER, actor=SWEEPER)
+    notices.prepare(at=LATER)
+    assert not Notice.objects.exists()
