@@ -11,6 +11,7 @@ from django.db.models import Max
 
 from margin import cures, due, reconciling, releases, warnings, workflow
 from margin.calls import Move
+from margin.clocks import Clockwork
 from margin.engine.columns import Figures, Status
 from margin.models import Cure, MarginCall, Warning
 from margin.policies import Reading
@@ -254,27 +255,6 @@ def _deciding(decided: Iterable[Decided], *verbs: Verb) -> set[int]:
     }
 
 
-class Clockwork:
-    """Due instants by rule: the business days of each calendar are read once."""
-
-    def __init__(self) -> None:
-        self._days: dict[str, calendars.Days] = {}
-
-    def due(self, rule: due.Rule, *, at: datetime) -> due.Due:
-        """When a call issued at `at` is due. Raises CalendarUnknown: a due date is never guessed."""
-        days = None
-        if rule.calendar:
-            if rule.calendar not in self._days:
-                self._days[rule.calendar] = calendars.business_days(rule.calendar)
-            days = self._days[rule.calendar]
-        return due.due(
-            rule,
-            base_at=at,
-            business_days=days.dates if days else (),
-            known_until=days.known_until if days else None,
-        )
-
-
 def moves(
     decided: Iterable[Decided],
     facts: Situation,
@@ -397,7 +377,7 @@ def _issue(
     clock = reading.clocks[figures.regime]
     if predecessor in taken_back:
         clock = due.Rule("minutes", regime.reversal_minutes, zone=clock.zone)
-    deadline = clockwork.due(clock, at=at)
+    deadline = clockwork.due(clock, at=at, cover=cover(figures))
     return {
         "policy_version_id": reading.version_id,
         "assessment_id": assessments[figures.account_id],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import adaptive, closing, consequences, shards, sweep, trades, warnings, watch
+from margin import adaptive, closing, consequences, reschedules, shards, sweep, trades, warnings, watch
 from margin.actors import system
 from margin.models import Shard, Sweep
 from market import clock
@@ -70,6 +70,12 @@ def review_trades() -> None:
     swept = trades.latest(at)
     if swept is not None:
         trades.review(swept, at=at)
+
+
+@shared_task(name="margin.reschedule")
+def reschedule() -> None:
+    """Move the deadlines that a day closed or opened out of turn changed."""
+    reschedules.reschedule(at=clock.now(), actor=system("calendars"))
 
 
 @shared_task(name="margin.adapt_rates")

@@ -20,6 +20,7 @@ from margin import calls, closing, cures, decisions, due, policies, trade_asks, 
 from margin import sweep as sweeps
 from margin.actors import Actor, system
 from margin.calls import Move
+from margin.clocks import Clockwork
 from margin.cures import Found, Progress
 from margin.engine import trade_calls
 from margin.engine.exact import ZERO, exactly, round_down
@@ -312,20 +313,7 @@ def _issues(day: Day, asks: Iterable[Ask], done: Reviewed) -> list[Move]:
 
 def deadline_of(rule: due.Rule, *, on: date, at: datetime) -> due.Due:
     """When a call for a trade date, issued at `at`, is due: the earliest of its terms. Raises CalendarUnknown."""
-    found = []
-    for term in rule.terms():
-        days = calendars.business_days(term.calendar) if term.calendar else None
-        found.append(
-            due.due(
-                term,
-                base_at=on if term.base == due.TRADE_DATE else at,
-                issued_at=at,
-                business_days=days.dates if days else (),
-                known_from=days.known_from if days else None,
-                known_until=days.known_until if days else None,
-            )
-        )
-    return due.earliest(found)
+    return Clockwork().due(rule, at=at, bases={due.TRADE_DATE: on})
 
 
 def _move(decision: Decision, call: MarginCall, day: Day) -> Move:

@@ -1,7 +1,7 @@
 """Terms from JSON, strictly: every key known, none missing, every type right, numbers as strings or integers."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from types import UnionType
@@ -31,6 +31,18 @@ def read(kind: type[T], document: Any, where: str = "") -> T:
         return kind(**values)
     except ValueError as error:
         raise ValueError(f"{label}: {error}") from None
+
+
+def named(value: Any, keys: Collection[str]) -> Iterator[str]:
+    """The names that stand under any of these keys, however deep in the JSON."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in keys and isinstance(inner, str) and inner:
+                yield inner
+            yield from named(inner, keys)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from named(inner, keys)
 
 
 def _is_required(definition: Field[Any]) -> bool:
