@@ -19,7 +19,8 @@ from margin import chain, policies, restrictions, strikes
 from margin import due as dues
 from margin.actors import Actor
 from margin.models import Assessment, Cure, MarginCall, Measure, PlanFill, PolicyVersion, Restriction, Strike, Sweep
-from margin.policies import Reading, RegimeTerms
+from margin.policies import Reading
+from margin.policy_terms import RegimeTerms
 from margin.restriction_terms import RestrictionTerms, Rung, StrikeKind
 from margin.restrictions import Lift, Placement
 from margin.strikes import Circumstances, Paid

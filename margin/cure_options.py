@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from accounts.models import Account
-from margin import policies, prices, snapshot, warnings, workflow
+from margin import policies, policy_terms, prices, snapshot, warnings, workflow
 from margin.engine import chances
 from margin.engine import cure_options as engine
 from margin.engine.columns import Instruments
@@ -129,7 +129,7 @@ def _stand(call: MarginCall, *, at: datetime) -> tuple[snapshot.Snapshot, Accoun
     return snap, account, [_demand(one, stated.get(one.regime)) for one in calls]
 
 
-def _demand(call: MarginCall, stated: policies.RegimeTerms | None) -> engine.Demand:
+def _demand(call: MarginCall, stated: policy_terms.RegimeTerms | None) -> engine.Demand:
     return engine.Demand(
         key=call.number,
         regime=call.regime,

@@ -18,7 +18,7 @@ from margin.actors import Actor
 from margin.calls import IllegalMove, Refused
 from margin.decisions import Decided, Ruling
 from margin.models import PolicyVersion, StormGate, Sweep
-from margin.policies import StormTerms
+from margin.policy_terms import StormTerms
 from margin.snapshot import Snapshot
 from margin.workflow import Verb
 

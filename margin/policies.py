@@ -7,8 +7,7 @@ measured by which methodology, when a call is due, what cures it, and how much i
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -19,13 +18,11 @@ from accounts.models import Account
 from margin import clocks, due, workflow
 from margin.actors import Actor
 from margin.calls import Refused
-from margin.engine import columns, cure_options, methodologies, regulation, terms, trade_calls
+from margin.engine import columns, methodologies, regulation, terms, trade_calls
 from margin.models import Policy, PolicyVersion
-from margin.restriction_terms import RestrictionTerms, StrikeSchedule
+from margin.policy_terms import PartTerms, PolicyTerms, RegimeTerms
 from market import calendars
 
-SWEEPS = ("securities", "crypto")
-ONE = Decimal(1)
 NAMING = ("parameters", "feeds", "sensitivities")  # keys of terms that name a published document
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import Account
-from margin import calls, chain, grants, policies, reasons
+from margin import calls, chain, grants, policies, policy_terms, reasons
 from margin.actors import Actor
 from margin.calls import IllegalMove, Move, Refused
 from margin.models import MarginCall, Request
@@ -314,7 +314,7 @@ def _one(move: Move, at: datetime, actor: Actor) -> int:
     return calls.make(move, at=at, actor=actor)
 
 
-def _terms(call: MarginCall) -> policies.RegimeTerms:
+def _terms(call: MarginCall) -> policy_terms.RegimeTerms:
     return policies.read(call.policy_version).terms.regime(call.regime)
 
 

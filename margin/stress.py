@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from accounts.models import Account
-from margin import policies, prices, snapshot, sweep
+from margin import policies, policy_terms, prices, snapshot, sweep
 from margin.engine import assess, build
 from margin.engine.columns import KINDS, Array, Instruments, Market, Status
 from margin.engine.exact import ZERO, exactly, round_down, round_up
@@ -88,7 +88,7 @@ def of_accounts(accounts: Iterable[Account], grid: StressGrid, *, at: datetime) 
 def of_house(grid: StressGrid, *, at: datetime, most: int | None = None) -> Tree:
     """Every open account of one kind of sweep under the grid; Wrong if they are more than `most`."""
     if not grid.kind:
-        raise Wrong("kind", f"missing; one of {', '.join(policies.SWEEPS)}")
+        raise Wrong("kind", f"missing; one of {', '.join(policy_terms.SWEEPS)}")
     in_force = sweep.policies_of(grid.kind, at)
     count = Account.objects.filter(agreement__in=in_force).count()
     if most is not None and count > most:

@@ -19,7 +19,8 @@ from margin.engine import trade_calls
 from margin.engine.exact import ZERO, plain
 from margin.engine.trade_calls import DayTradeTerms, IntradayTerms, Waiting
 from margin.models import Cure, Event, MarginCall, PolicyVersion, Sweep
-from margin.policies import Reading, RegimeTerms
+from margin.policies import Reading
+from margin.policy_terms import RegimeTerms
 from margin.sma_sources import NotKnown
 from margin.snapshot import Snapshot
 from margin.workflow import Regime, State, Verb

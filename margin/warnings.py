@@ -21,7 +21,7 @@ from margin.engine.columns import KINDS, Array
 from margin.engine.exact import plain
 from margin.hypothetical import repricing
 from margin.models import Alarm
-from margin.policies import ChanceTerms
+from margin.policy_terms import ChanceTerms
 from margin.snapshot import Snapshot
 from market import closes
 from market.models import Instrument

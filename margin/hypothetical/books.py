@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from margin import policies, snapshot
+from margin import policies, policy_terms, snapshot
 from margin.engine import build, columns
 from margin.hypothetical.document import (
     MOST_EXPLAINED,
@@ -265,7 +265,7 @@ def reading(name: str, stated: Any, path: str) -> policies.Reading:
     """A policy from JSON terms; `sweep` and every regime's `clock` may be left out. Raises Wrong."""
     if not isinstance(stated, Mapping):
         raise Wrong(path, "an object of policy terms is expected")
-    whole = {"sweep": policies.SWEEPS[0], **stated}
+    whole = {"sweep": policy_terms.SWEEPS[0], **stated}
     if isinstance(whole.get("regimes"), list):
         whole["regimes"] = [{"clock": CLOCK, **each} if isinstance(each, dict) else each for each in whole["regimes"]]
     try:

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from backoffice.demo.policies import CRYPTO_LOAN, POLICIES, US_MARGIN
-from margin import due, policies, restriction_terms, workflow
+from margin import due, policies, policy_terms, restriction_terms, workflow
 from margin.engine import adaptive, trade_calls
 from margin.engine.columns import KINDS, MARGIN_CLASSES
 from margin.engine.methodologies import (
@@ -311,9 +311,9 @@ def test_a_regime_that_a_page_prints_is_one(page, regime):
 # --- the schema follows the code ------------------------------------------------------------------------------
 
 READ_BY = {
-    policies.PolicyTerms: SCHEMA,
-    policies.RegimeTerms: DEFINED["regime"],
-    policies.StormTerms: DEFINED["storm"],
+    policy_terms.PolicyTerms: SCHEMA,
+    policy_terms.RegimeTerms: DEFINED["regime"],
+    policy_terms.StormTerms: DEFINED["storm"],
     due.Rule: DEFINED["clock"],
     due.Term: DEFINED["clock_term"],
     due.Band: DEFINED["clock"]["properties"]["bands"]["items"],
@@ -337,7 +337,7 @@ READ_BY = {
     trade_calls.RegTTerms: DEFINED["reg_t_calls_terms"],
     trade_calls.DayTradeTerms: DEFINED["day_trade_terms"],
     trade_calls.IntradayTerms: DEFINED["intraday_terms"],
-    policies.PartTerms: DEFINED["part"],
+    policy_terms.PartTerms: DEFINED["part"],
     option_strategies.Terms: DEFINED["option_strategies_terms"],
     option_strategies.Rates: DEFINED["option_rates"],
     portfolio.Terms: DEFINED["portfolio_terms"],
@@ -392,7 +392,7 @@ def test_every_word_of_the_code_is_in_the_schema():
     assert DEFINED["effect"]["enum"] == [effect.value for effect in restriction_terms.Effect]
     assert DEFINED["regime"]["properties"]["regime"]["enum"] == [regime.value for regime in workflow.Regime]
     assert DEFINED["kind"]["enum"] == list(KINDS)
-    assert SCHEMA["properties"]["sweep"]["enum"] == list(policies.SWEEPS)
+    assert SCHEMA["properties"]["sweep"]["enum"] == list(policy_terms.SWEEPS)
     assert DEFINED["regime"]["properties"]["methodology"]["enum"] == [
         *(each.CODE for each in METHODOLOGIES),
         trade_calls.METHODOLOGY,

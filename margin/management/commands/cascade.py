@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from margin import cascade, policies
+from margin import cascade, policies, policy_terms
 from margin.hypothetical import forms
 from margin.management.commands.whatif import document
 from market import clock
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", nargs="?", help="the question as JSON (docs/cascade.md); - reads stdin")
-        parser.add_argument("--house", choices=policies.SWEEPS, help="every account of a kind of sweep")
+        parser.add_argument("--house", choices=policy_terms.SWEEPS, help="every account of a kind of sweep")
         parser.add_argument("--shock", help="of every price, as --shock=-0.20")
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument("--chart", help="write the price path, at once and staged, to this SVG file")

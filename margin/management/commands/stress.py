@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts.models import Account
-from margin import policies, stress
+from margin import policies, policy_terms, stress
 from margin.hypothetical import forms
 from margin.hypothetical.document import StressGrid
 from market import clock
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         whose = parser.add_mutually_exclusive_group(required=True)
         whose.add_argument("--account", help="one account, by its code")
         whose.add_argument("--client", help="all open accounts of a client, by the client's code")
-        whose.add_argument("--house", choices=policies.SWEEPS, help="every account of a kind of sweep")
+        whose.add_argument("--house", choices=policy_terms.SWEEPS, help="every account of a kind of sweep")
         parser.add_argument("--prices", help="price shocks with commas, as --prices=-0.15,0,0.15")
         parser.add_argument("--volatilities", help="volatility shocks in points, as --volatilities=-0.10,0,0.10")
         parser.add_argument("--bonds", action="store_true", help="shock bonds as well")

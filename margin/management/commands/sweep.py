@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from margin import sweep
-from margin.policies import SWEEPS
+from margin.policy_terms import SWEEPS
 from market import clock
 
 
