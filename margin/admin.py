@@ -206,11 +206,12 @@ class WarningAdmin(ReadOnlyAdmin):
         account,
         column("client", lambda row: row.account.client.name, ordering="account__client__name"),
         "regime",
+        "rung",
         column("figure_cover", lambda row: figures.ratio(row.cover), ordering="cover"),
         at_column("cleared_at", "cleared"),
         "cleared_by",
     )
-    list_filter = (("cleared_at", admin.EmptyFieldListFilter), "regime")
+    list_filter = (("cleared_at", admin.EmptyFieldListFilter), "regime", "rung")
     search_fields = ("account__code", "account__client__name")
     list_select_related = ("account__client",)
 

@@ -37,7 +37,8 @@ class Situation:
     calls: Mapping[tuple[int, str], tuple[MarginCall, ...]]
     """Open calls by account and regime, the oldest first."""
     progress: Mapping[int, cures.Progress]
-    warned: frozenset[tuple[int, str]]
+    warned: Mapping[tuple[int, str], frozenset[str]]
+    """Rungs that have an open warning, by account and regime."""
     closed: Mapping[tuple[int, str], int] = field(default_factory=dict)  # last call, where a new one is issued
     unreconciled: frozenset[int] = frozenset()
     """Accounts whose book seems to lack positions: what looks better there is not believed."""
@@ -77,13 +78,16 @@ def situation(account_ids: Iterable[int], snap: Snapshot) -> Situation:
     calls: dict[tuple[int, str], tuple[MarginCall, ...]] = {}
     for call in found:
         calls[call.account_id, call.regime] = (*calls.get((call.account_id, call.regime), ()), call)
-    warned = Warning.objects.filter(account__in=ids, cleared_at=None).values_list("account_id", "regime")
+    warned: dict[tuple[int, str], frozenset[str]] = {}
+    opened = Warning.objects.filter(account__in=ids, cleared_at=None)
+    for account, regime, rung in opened.values_list("account_id", "regime", "rung"):
+        warned[account, regime] = warned.get((account, regime), frozenset()) | {rung}
     return Situation(
         calls=calls,
         progress=cures.progress(
             found, at=snap.at, fx=snap.market.fx, exponents=exponents, traded=releases.of(snap, found)
         ),
-        warned=frozenset((account, regime) for account, regime in warned),
+        warned=warned,
         unreconciled=frozenset(reconciling.unreconciled(snap, {account for account, _ in [*calls, *warned]})),
     )
 
@@ -129,6 +133,8 @@ def standing(
         and (is_left and is_unlikely),
         is_reconciled=is_reconciled,
         is_under_new_terms=any(call.policy_version_id != reading.version_id for call in calls),
+        below=frozenset(rung for rung, rate in regime.warning_rates.items() if cover(figures) < rate),
+        near=frozenset(rung for rung, rate in regime.warning_rates.items() if cover(figures) < rate * level),
     )
 
 
@@ -140,7 +146,7 @@ Decided = tuple[Figures, Reading, list[Ruling]]
 def decide(figures: Figures, reading: Reading, facts: Situation, *, at: datetime) -> list[Ruling]:
     """What to do about one priced account in one regime, call by call."""
     key = (figures.account_id, figures.regime)
-    calls = facts.calls.get(key, ())
+    calls, warned = facts.calls.get(key, ()), facts.warned.get(key, frozenset())
     ruled = workflow.decide_each(
         standing(
             figures,
@@ -151,9 +157,10 @@ def decide(figures: Figures, reading: Reading, facts: Situation, *, at: datetime
             chance=facts.chances.get(key),
         ),
         [open_call(call, facts.progress[call.pk]) for call in calls],
-        is_warned_already=key in facts.warned,
+        is_warned_already=workflow.RUNG in warned,
         rule=reading.terms.regime(figures.regime).rule,
         at=at,
+        rungs=warned - {workflow.RUNG},
     )
     return [(None if place is None else calls[place], decisions) for place, decisions in ruled]
 
@@ -319,8 +326,11 @@ def _move(
         last = facts.closed.get((figures.account_id, figures.regime))
         changes = _issue(decision, figures, reading, assessments, clockwork, last, facts.taken_back, at)
     elif decision.verb == Verb.WARN:
-        changes = {"assessment_id": assessments[figures.account_id], "cover": cover(figures)}
-        details |= _warning(figures, facts)
+        changes = {"assessment_id": assessments[figures.account_id], "cover": cover(figures), "rung": decision.rung}
+        details |= _warning(figures, facts, decision)
+    elif decision.verb == Verb.CLEAR:
+        changes = {"rung": decision.rung}
+        details |= changes
     else:
         stated = {
             "amount_called": decision.amount_called,
@@ -343,10 +353,16 @@ def _move(
     )
 
 
-def _warning(figures: Figures, facts: Situation) -> dict[str, Any]:
+def _warning(figures: Figures, facts: Situation, decision: Decision) -> dict[str, Any]:
     """What a warning's event says: the cover, the chance of a call, and how far the main holdings are from it."""
     key = (figures.account_id, figures.regime)
-    told: dict[str, Any] = {"cover": format(cover(figures), "f"), "distances": facts.distances.get(key, [])}
+    told: dict[str, Any] = {
+        "rung": decision.rung,
+        "cover": format(cover(figures), "f"),
+        "distances": facts.distances.get(key, []),
+    }
+    if decision.is_quiet:
+        told["is_quiet"] = True
     if figures.account_id in facts.alerts:
         told["alert"] = format(facts.alerts[figures.account_id].normalize(), "f")
     if key in facts.chances:

@@ -260,10 +260,11 @@ class Event(models.Model):
 
 
 class Warning(models.Model):
-    """An account came close to a call. Never itself a call; one open per account and regime."""
+    """An account came close to a call. Never itself a call; one open per account, regime and rung."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="warnings")
     regime = models.CharField(max_length=16, choices=workflow.Regime.choices())
+    rung = models.CharField(max_length=16, default=workflow.RUNG, help_text="warn: the policy's warning level")
     raised_at = models.DateTimeField()
     cleared_at = models.DateTimeField(null=True, blank=True)
     cleared_by = models.CharField(max_length=16, blank=True, help_text="recovery, or call")
@@ -274,7 +275,7 @@ class Warning(models.Model):
         ordering = ("-raised_at", "-id")
         constraints = (
             models.UniqueConstraint(
-                fields=("account", "regime"), condition=Q(cleared_at=None), name="warning_is_open_once"
+                fields=("account", "regime", "rung"), condition=Q(cleared_at=None), name="warning_is_open_once"
             ),
         )
 

@@ -43,6 +43,7 @@ class RegimeTerms:
     watch_rate: Decimal | None = None
     warning_rate: Decimal | None = None
     clear_rate: Decimal = Decimal("1.02")
+    warning_rates: Mapping[str, Decimal] = field(default_factory=dict)
     warning_probability: Decimal | None = None
     restore_rate: Decimal = ONE
     severe_rate: Decimal | None = None
@@ -84,12 +85,30 @@ class RegimeTerms:
             raise ValueError("minutes must not be negative, and those of the ladder rise")
         if min(self.claim_minutes, self.hold_minutes, self.reversal_minutes, self.delivery_minutes) < 1:
             raise ValueError("claim, hold, reversal and delivery minutes must be at least 1")
+        self._check_rungs()
         unknown = sorted(set(self.cures) - set(cure_options.WAYS))
         if unknown:
             raise ValueError(f"cures: {unknown[0]!r} is not one of {', '.join(cure_options.WAYS)}")
         rungs = self.restrictions.cover if self.restrictions else ()
         if rungs and (self.watch_rate is None or self.watch_rate < rungs[0].below):
             raise ValueError("watch_rate must reach the highest rung of restrictions.cover, or no sweep would see it")
+
+    def _check_rungs(self) -> None:
+        if not self.warning_rates:
+            return
+        if any(len(rung) > 16 or not rung.isidentifier() or rung == workflow.RUNG for rung in self.warning_rates):
+            raise ValueError(f"warning_rates: a rung is a word of up to 16 letters, and not {workflow.RUNG!r}")
+        rates = [*self.warning_rates.values(), *([self.warning_rate] if self.warning_rate is not None else [])]
+        if len(set(rates)) != len(rates) or min(rates) <= 1:
+            raise ValueError("warning_rates must lie above 1, where the call is, and differ from each other")
+        if self.watch_rate is None or self.watch_rate < max(self.warning_rates.values()):
+            raise ValueError("watch_rate must reach the highest of warning_rates, or no sweep would see it")
+
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """Of warnings, the highest first; one without a rate of its own, as in a loan, comes last."""
+        rates = {**self.warning_rates, workflow.RUNG: self.warning_rate or Decimal(0)}
+        return tuple(sorted(rates, key=lambda rung: -rates[rung]))
 
     @property
     def is_of_trades(self) -> bool:
@@ -105,6 +124,7 @@ class RegimeTerms:
             increase_rate=self.increase_rate,
             dwell=timedelta(seconds=self.dwell_seconds),
             warns=self.warns,
+            rungs=self.rungs,
             proposes=self.proposes,
             change_rate=self.change_rate,
             stacking=workflow.Stacking(self.stacking),

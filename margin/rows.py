@@ -13,7 +13,7 @@ from django.db import connection
 from margin.actors import Actor
 from margin.chain import text
 from margin.models import Cure, Event, MarginCall
-from margin.workflow import WITHOUT_CALL, Resolution, State, Verb
+from margin.workflow import RUNG, WITHOUT_CALL, Resolution, State, Verb
 
 if TYPE_CHECKING:
     from margin.calls import Move
@@ -205,11 +205,12 @@ def _insert_calls(steps: list[Step]) -> list[Step]:
 
 
 def _insert_warnings(steps: list[Step]) -> list[Step]:
-    columns = ("account_id", "regime", "raised_at", "cleared_by", "assessment_id", "cover")
+    columns = ("account_id", "regime", "rung", "raised_at", "cleared_by", "assessment_id", "cover")
     records = [
         {
             "account_id": step.move.account_id,
             "regime": step.move.regime,
+            "rung": step.move.changes.get("rung", RUNG),
             "raised_at": text(step.at),
             "cleared_by": "",
             "assessment_id": step.move.changes["assessment_id"],
@@ -221,7 +222,7 @@ def _insert_warnings(steps: list[Step]) -> list[Step]:
         "margin_warning",
         columns,
         records,
-        conflict="(account_id, regime) WHERE cleared_at IS NULL",
+        conflict="(account_id, regime, rung) WHERE cleared_at IS NULL",
         returning="account_id, id",
     )
     return [step for step in steps if step.move.account_id not in dict(made)]
@@ -232,6 +233,7 @@ def _clear_warnings(steps: list[Step]) -> list[Step]:
         {
             "account_id": step.move.account_id,
             "regime": step.move.regime,
+            "rung": step.move.changes.get("rung", RUNG),
             "cleared_at": text(step.at),
             "cleared_by": step.move.reason,
         }
@@ -242,7 +244,7 @@ def _clear_warnings(steps: list[Step]) -> list[Step]:
             """
             UPDATE margin_warning w SET cleared_at = r.cleared_at, cleared_by = r.cleared_by
             FROM jsonb_populate_recordset(NULL::margin_warning, %s::jsonb) r
-            WHERE w.account_id = r.account_id AND w.regime = r.regime AND w.cleared_at IS NULL
+            WHERE w.account_id = r.account_id AND w.regime = r.regime AND w.rung = r.rung AND w.cleared_at IS NULL
             RETURNING w.account_id
             """,
             [json.dumps(records)],

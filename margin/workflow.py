@@ -1,6 +1,6 @@
 """The life of a margin call: states, legal transitions, what to do next. Pure: no Django, no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -68,6 +68,10 @@ TRANSITIONS: dict[State | None, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 OPEN_STATES: tuple[State, ...] = (State.ISSUED, State.ESCALATED)
+
+
+RUNG = "warn"
+"""The rung of warnings at the policy's warning level; a policy may state further ones by name."""
 
 
 # --- what to do about one regime of one account ----------------------------------------------------------
@@ -159,6 +163,10 @@ class Standing:
     """The book is whole: what looks better may be believed. Nothing is met or cleared on a short file."""
     is_under_new_terms: bool = False
     """Another policy version governs than the one the call was issued under."""
+    below: frozenset[str] = frozenset()
+    """Further rungs of warnings that cover is below."""
+    near: frozenset[str] = frozenset()
+    """Those and the ones that it has not recovered from: their open warnings stay."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +231,8 @@ class Rule:
     dwell: timedelta = timedelta(0)
     """How long a market cure must hold before it counts (settled.md 25)."""
     warns: bool = True
+    rungs: tuple[str, ...] = (RUNG,)
+    """Of warnings, the highest first."""
     proposes: bool = False
     """The system proposes a liquidation plan for an escalated call; two people then approve it."""
     reminders: tuple[timedelta, ...] = ()
@@ -242,18 +252,31 @@ class Decision:
     resolution: Resolution | None = None
     reason: str = ""
     level: int | None = None
+    rung: str = ""
+    is_quiet: bool = False
+    """A deeper rung is warned of at the same instant: that one alone is told."""
 
 
 Decided = tuple[Decision, ...]
 
 
-def decide(standing: Standing, call: OpenCall | None, *, is_warned_already: bool, rule: Rule, at: datetime) -> Decided:
+def decide(
+    standing: Standing,
+    call: OpenCall | None,
+    *,
+    is_warned_already: bool,
+    rule: Rule,
+    at: datetime,
+    rungs: Collection[str] = (),
+) -> Decided:
     """What the door should do now about one regime of a priced account: nothing, one step, or a few in order.
 
-    It never liquidates: it proposes (settled.md 28). The same input twice gives the same answer.
+    It never liquidates: it proposes (settled.md 28). The same input twice gives the same answer. `rungs` are the
+    further ones that have an open warning.
     """
     if call is None:
-        return _without_call(standing, is_warned_already=is_warned_already, rule=rule)
+        opened = {RUNG, *rungs} if is_warned_already else set(rungs)
+        return _without_call(standing, opened=opened, rule=rule)
     outstanding = _outstanding(standing, call)
     if standing.deficit > call.tolerance or (not call.market_cures and outstanding > call.tolerance):
         return _still_short(standing, call, outstanding, rule, at)
@@ -263,7 +286,13 @@ def decide(standing: Standing, call: OpenCall | None, *, is_warned_already: bool
 
 
 def decide_each(
-    standing: Standing, calls: Sequence[OpenCall], *, is_warned_already: bool, rule: Rule, at: datetime
+    standing: Standing,
+    calls: Sequence[OpenCall],
+    *,
+    is_warned_already: bool,
+    rule: Rule,
+    at: datetime,
+    rungs: Collection[str] = (),
 ) -> list[tuple[int | None, Decided]]:
     """As `decide`, where an increase gets a call of its own: decisions by the place of the call, None for a new one.
 
@@ -273,7 +302,8 @@ def decide_each(
     if not calls or rule.stacking == Stacking.CUMULATIVE:
         place = 0 if calls else None
         call = calls[0] if calls else None
-        return [(place, decide(standing, call, is_warned_already=is_warned_already, rule=rule, at=at))]
+        warned = is_warned_already
+        return [(place, decide(standing, call, is_warned_already=warned, rule=rule, at=at, rungs=rungs))]
     decided: list[tuple[int | None, Decided]] = []
     rest = standing.deficit
     for place, call in enumerate(calls):
@@ -286,19 +316,22 @@ def decide_each(
     return decided
 
 
-def _without_call(standing: Standing, *, is_warned_already: bool, rule: Rule) -> Decided:
+def _without_call(standing: Standing, *, opened: Collection[str], rule: Rule) -> Decided:
     if standing.deficit > rule.de_minimis:
         severe = Decision(Verb.ESCALATE, cause=Cause.SEVERITY)
         return (
             Decision(Verb.ISSUE, amount_called=standing.deficit, amount_outstanding=standing.deficit),
-            *((Decision(Verb.CLEAR, reason="call"),) if is_warned_already else ()),
+            *(Decision(Verb.CLEAR, reason="call", rung=rung) for rung in sorted(opened)),
             *((severe,) if standing.is_severe else ()),
         )
-    if standing.is_warned and not is_warned_already and rule.warns:
-        return (Decision(Verb.WARN),)
-    if is_warned_already and standing.is_recovered and standing.is_reconciled:
-        return (Decision(Verb.CLEAR, reason="recovery"),)
-    return ()
+    below = standing.below | ({RUNG} if standing.is_warned else frozenset())
+    near = below | standing.near | (frozenset() if standing.is_recovered else {RUNG})
+    raised = [rung for rung in rule.rungs if rung in below and rung not in opened and rule.warns]
+    over = sorted(set(opened) - near) if standing.is_reconciled else []
+    return (
+        *(Decision(Verb.CLEAR, reason="recovery", rung=rung) for rung in over),
+        *(Decision(Verb.WARN, rung=rung, is_quiet=rung != raised[-1]) for rung in raised),
+    )
 
 
 def _outstanding(standing: Standing, call: OpenCall) -> Decimal:

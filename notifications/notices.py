@@ -43,6 +43,7 @@ SELECT e.id FROM margin_event e
 WHERE e.transaction_id >= %(horizon)s AND e.kind = ANY (%(kinds)s)
   AND NOT EXISTS (SELECT FROM notifications_notice n WHERE n.event_id = e.id)
   AND coalesce(e.body::jsonb #>> '{row,is_provisional}', 'false') = 'false'
+  AND NOT (e.kind = 'warning.raised' AND e.body::jsonb #>> '{details,is_quiet}' IS NOT DISTINCT FROM 'true')
   AND (e.kind NOT IN ('cure.moved', 'claim.checked') OR e.body::jsonb #>> '{cure,state}' = 'settled')
   AND (e.kind <> 'call.amount_changed'
        OR (e.body::jsonb #>> '{row,amount_called}')::numeric > (
