@@ -1,6 +1,7 @@
 """Due dates as a table: rule, base instant, expected instant, all reckoned by hand on a paper calendar."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -141,3 +142,81 @@ def test_a_bad_rule_is_refused_by_key(document, message):
 def test_a_base_instant_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="no time zone"):
         due.due(due.Rule("hours", 1), base_at=datetime(2024, 11, 5))  # noqa: DTZ001
+
+
+# --- severities, settlement cycles, base events -------------------------------------------------------------------
+
+# Weekdays around Labor Day 2017 (Monday 4 September), the first day of T+2 being the 5th.
+SEPTEMBER = tuple(
+    day for k in range(26) if (day := date(2017, 8, 28) + timedelta(days=k)).weekday() < 5 and day != date(2017, 9, 4)
+)
+CYCLES = ((date(1995, 6, 7), 3), (date(2017, 9, 5), 2))
+
+
+@pytest.mark.parametrize(
+    ("trade_date", "expected_day"),
+    [
+        (date(2017, 9, 1), 11),  # Friday: T+3 and two is the fifth business day, 5 6 7 8 11 September
+        (date(2017, 9, 4), 11),  # no trade date, but T+3 was still in force
+        (date(2017, 9, 5), 11),  # T+2 and two: 6 7 8 11 September, the very day that Friday's trades had
+    ],
+)
+def test_the_payment_period_is_the_settlement_cycle_of_the_trade_date_and_two_days(trade_date, expected_day):
+    stated = rule(2, base="trade_date", settlement="US")
+    known = {"business_days": SEPTEMBER, "known_until": date(2017, 9, 22), "cycles": CYCLES}
+    found = due.due(stated, base_at=trade_date, issued_at=utc(2017, 9, 5, 21), **known)
+    assert found.at == utc(2017, 9, expected_day, 19)
+
+
+def test_before_the_first_known_cycle_nothing_is_guessed():
+    stated = rule(2, base="trade_date", settlement="US")
+    with pytest.raises(due.CalendarUnknown, match="settlement cycle of US"):
+        due.due(stated, base_at=date(2017, 9, 1), issued_at=utc(2017, 9, 1, 21), business_days=SEPTEMBER)
+
+
+def test_a_call_issued_after_its_deadline_has_the_next_cut_off():
+    # trade date Friday 1 November 2024, T+1 was Monday; issued on Tuesday at 16:00 New York: Wednesday 15:00
+    stated = rule(1, base="trade_date")
+    found = due.due(stated, base_at=date(2024, 11, 1), issued_at=utc(2024, 11, 5, 21), business_days=NOVEMBER)
+    assert found.at == utc(2024, 11, 6, 20)
+
+
+def test_elapsed_time_that_is_over_at_the_issue_leaves_a_minute():
+    stated, noon = due.Rule("hours", 24, base="deficiency_date"), utc(2024, 11, 5, 12)
+    late = noon + timedelta(hours=30)
+    assert due.due(stated, base_at=noon, issued_at=late).at == late + timedelta(minutes=1)
+    assert due.due(stated, base_at=noon, issued_at=noon + timedelta(hours=1)).at == noon + timedelta(hours=24)
+
+
+def test_a_bare_day_needs_the_instant_of_the_issue():
+    with pytest.raises(ValueError, match="instant it was issued"):
+        due.due(rule(1, base="trade_date"), base_at=date(2024, 11, 5), business_days=NOVEMBER)
+    with pytest.raises(ValueError, match="from an instant"):
+        due.due(due.Rule("hours", 1), base_at=date(2024, 11, 5), issued_at=utc(2024, 11, 5, 12))
+
+
+def test_a_demand_before_the_notification_time_is_due_the_next_day_and_a_later_one_the_day_after():
+    # CSA: by 13:00 London counts today. Friday 8 November 12:59 is due Monday 17:00, 13:00 is due Tuesday
+    stated = rule(1, "17:00", "Europe/London", base="demand_received", base_cut_off="13:00")
+    known = {"business_days": NOVEMBER, "known_until": KNOWN_UNTIL}
+    assert due.due(stated, base_at=utc(2024, 11, 8, 12, 59), **known).at == utc(2024, 11, 11, 17)
+    assert due.due(stated, base_at=utc(2024, 11, 8, 13), **known).at == utc(2024, 11, 12, 17)
+
+
+def test_a_calendar_known_from_a_holiday_is_known_on_it():
+    days = (date(2024, 1, 2), date(2024, 1, 3))
+    known = {"business_days": days, "known_from": date(2024, 1, 1), "known_until": date(2024, 1, 3)}
+    assert due.due(rule(1), base_at=utc(2024, 1, 1, 15), **known).at == utc(2024, 1, 2, 20)
+    with pytest.raises(due.CalendarUnknown):
+        due.due(rule(1), base_at=utc(2023, 12, 31, 15), **known)
+
+
+def test_the_narrowest_severity_that_fits_replaces_the_rule_and_the_others_still_bind():
+    one, two, regulation = due.Term("hours", 1), due.Term("hours", 2), due.Term("hours", 72)
+    bands = (due.Band(Decimal("0.25"), one), due.Band(Decimal("0.5"), two))
+    stated = due.Rule("hours", 24, bands=bands, also=(regulation,))
+    assert stated.terms(Decimal("0.24")) == (one, regulation)
+    assert stated.terms(Decimal("0.25")) == (two, regulation)
+    assert stated.terms(Decimal("0.5")) == (stated, regulation)
+    assert stated.terms() == (stated, regulation)
+    assert stated.every_term == (stated, one, two, regulation)
