@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -105,7 +106,7 @@ def furnish() -> dict[str, object]:
         "plans": plan(call, aig).pk,
         "sma-entries": sma.post(owner, kind=Kind.DEPOSIT, amount=Decimal(250), at=AT, reference="before").pk,
         "notices": notice(event).pk,
-        **restricted(owner, version),
+        **restricted(version),
         **asked(),
         **corrected(owner, usd, aig, at),
     }
@@ -123,18 +124,20 @@ def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, obj
     )  # fmt: skip
     return {
         "cash-reversals": cash.reverse(movement, source="bank", external_reference="R-9", at=at).pk,
-        "fill-busts": fills.bust(fill, source="oms", external_reference="B-9", at=at).pk,
+        "fill-busts": fills.bust(fill, source="oms", external_reference="X-9", at=at).pk,
         "deliveries": delivered.pk,
     }
 
 
-def restricted(owner: Account, version: PolicyVersion) -> dict[str, object]:
-    """A strike for a call that is over, and a restriction of 90 days that somebody proposes to waive."""
+def restricted(version: PolicyVersion) -> dict[str, object]:
+    """A strike for a call that is over, and a restriction of 90 days that somebody proposes to waive: elsewhere."""
+    owner = rows.account("A-1008")
     made = calls.carry_out([rows.issue(owner, version, regime="exchange")], at=AT, actor=rows.SWEEPER)[0]
     over = calls.meet(
         MarginCall.objects.get(pk=made.call_id), how=Resolution.CASH, at=AT + timedelta(days=3), actor=rows.SWEEPER
     )
-    strike = strikes.record(over, kind=StrikeKind.LATE, schedules=(), at=AT + timedelta(days=3), actor=rows.SWEEPER)
+    with transaction.atomic():
+        strike = strikes.record(over, kind=StrikeKind.LATE, schedules=(), at=AT + timedelta(days=3), actor=rows.SWEEPER)
     at = timezone.now()
     sue = rows.staff("sue", "Supervisor")
     placed = restrictions.place(
