@@ -34,6 +34,7 @@ PAGES = (
     "docs/life_of_a_margin_call.md",
     "docs/glossary.md",
     "docs/operations.md",
+    "docs/due_dates.md",
     "docs/decisions.md",
 )
 MADE_AT_RUN_TIME = (".local", ".venv", ".env", "staticfiles")
