@@ -212,7 +212,7 @@ def test_the_command_fills_and_may_run_again(db: None, capsys: Any) -> None:
     assert said[1].startswith("XNYS: 0 sessions added")
 
 
-@pytest.mark.parametrize("options", [{"until": "2060-01-01"}, {"until": "soon"}, {"first": "2026-02-30"}])
+@pytest.mark.parametrize("options", [{"until": "2036-01-01"}, {"until": "soon"}, {"first": "2026-02-30"}])
 def test_the_command_refuses_to_guess_far_ahead(db: None, options: dict[str, str]) -> None:
     with pytest.raises(CommandError):
         call_command("load_calendars", "24/7", **options)
@@ -226,3 +226,9 @@ def test_pandas_is_imported_only_while_filling() -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_the_command_loads_as_far_as_the_rules_were_compared(db: None, capsys: Any) -> None:
+    call_command("load_calendars", "24/7", "US-BANK", first="2024-01-01", until="2035-12-31")
+    assert calendars.find("US-BANK").known_until == date(2035, 12, 31)
+    assert calendars.business_days("US-BANK").dates[-1] == date(2035, 12, 31)  # a Monday
