@@ -327,19 +327,27 @@ def _move(
         changes = _issue(decision, figures, reading, assessments, clockwork, last, facts.taken_back, at)
     elif decision.verb == Verb.WARN:
         changes = {"assessment_id": assessments[figures.account_id], "cover": cover(figures), "rung": decision.rung}
-        details |= _warning(figures, facts, decision)
+        about, stated = (figures.account_id, figures.regime), reading.terms.chances
+        details |= warnings.details(
+            decision,
+            cover=cover(figures),
+            distances=facts.distances.get(about, []),
+            alert=facts.alerts.get(figures.account_id),
+            chance=facts.chances.get(about),
+            horizon_days=stated.horizon_days if stated else None,
+        )
     elif decision.verb == Verb.CLEAR:
         changes = {"rung": decision.rung}
         details |= changes
     else:
-        stated = {
+        asked = {
             "amount_called": decision.amount_called,
             "amount_outstanding": decision.amount_outstanding,
             "escalation_cause": decision.cause,
             "escalation_level": decision.level,
             "resolution": decision.resolution,
         }
-        changes = {column: value for column, value in stated.items() if value is not None}
+        changes = {column: value for column, value in asked.items() if value is not None}
     return Move(
         verb=decision.verb,
         account_id=figures.account_id,
@@ -351,23 +359,6 @@ def _move(
         reason=decision.reason or (f"{decision.cause.value}" if isinstance(decision.cause, Cause) else ""),
         details=details,
     )
-
-
-def _warning(figures: Figures, facts: Situation, decision: Decision) -> dict[str, Any]:
-    """What a warning's event says: the cover, the chance of a call, and how far the main holdings are from it."""
-    key = (figures.account_id, figures.regime)
-    told: dict[str, Any] = {
-        "rung": decision.rung,
-        "cover": format(cover(figures), "f"),
-        "distances": facts.distances.get(key, []),
-    }
-    if decision.is_quiet:
-        told["is_quiet"] = True
-    if figures.account_id in facts.alerts:
-        told["alert"] = format(facts.alerts[figures.account_id].normalize(), "f")
-    if key in facts.chances:
-        told["chance"] = format(facts.chances[key], "f")
-    return told
 
 
 def _key(figures: Figures, reading: Reading, facts: Situation, at: datetime) -> str:

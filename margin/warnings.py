@@ -23,6 +23,7 @@ from margin.hypothetical import repricing
 from margin.models import Alarm
 from margin.policy_terms import ChanceTerms
 from margin.snapshot import Snapshot
+from margin.workflow import Decision
 from market import closes
 from market.models import Instrument
 
@@ -193,6 +194,26 @@ def _joint(ids: Collection[int], stated: ChanceTerms, *, until: date) -> dict[in
 
 
 # --- what a warning says --------------------------------------------------------------------------------
+
+
+def details(
+    decision: Decision,
+    *,
+    cover: Decimal,
+    distances: list[list[str]],
+    alert: Decimal | None,
+    chance: Decimal | None,
+    horizon_days: int | None,
+) -> dict[str, Any]:
+    """What its event keeps: the rung, the cover, how far the main holdings are from the call, and how likely it is."""
+    told: dict[str, Any] = {"rung": decision.rung, "cover": format(cover, "f"), "distances": distances}
+    if decision.is_quiet:
+        told["is_quiet"] = True
+    if alert is not None:
+        told["alert"] = format(alert.normalize(), "f")
+    if chance is not None:
+        told |= {"chance": format(chance, "f"), "horizon_days": horizon_days}
+    return told
 
 
 def distances(snap: Snapshot, warned: Collection[tuple[int, str]]) -> dict[Key, list[list[str]]]:

@@ -4,15 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
-
-class Words(StrEnum):
-    """A closed vocabulary, stored as text."""
-
-    @classmethod
-    def choices(cls) -> list[tuple[str, str]]:
-        return [(word.value, word.value.replace("_", " ")) for word in cls]
+from margin.vocabulary import RUNG, Cause, Resolution, Words
 
 
 class Regime(Words):
@@ -37,28 +30,6 @@ class State(Words):
     CANCELLED = "cancelled"
 
 
-class Cause(Words):
-    """Why a call escalated (settled.md 27)."""
-
-    DEADLINE = "deadline"
-    SEVERITY = "severity"
-    UNDELIVERABLE = "undeliverable"
-    PERSON = "person"
-
-
-class Resolution(Words):
-    """How a call closed: the "manner satisfied" of FINRA 4220."""
-
-    CASH = "cash"
-    SECURITIES = "securities"
-    SALE = "sale"
-    MARKET = "market"
-    MIXED = "mixed"
-    REQUIREMENT_CHANGE = "requirement_change"
-    RETRACTION = "retraction"
-    LIQUIDATION = "liquidation"
-
-
 TRANSITIONS: dict[State | None, frozenset[State]] = {
     None: frozenset({State.ISSUED}),
     State.ISSUED: frozenset({State.MET, State.ESCALATED, State.CANCELLED}),
@@ -68,10 +39,6 @@ TRANSITIONS: dict[State | None, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 OPEN_STATES: tuple[State, ...] = (State.ISSUED, State.ESCALATED)
-
-
-RUNG = "warn"
-"""The rung of warnings at the policy's warning level; a policy may state further ones by name."""
 
 
 # --- what to do about one regime of one account ----------------------------------------------------------
