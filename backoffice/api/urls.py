@@ -14,6 +14,7 @@ from accounts import corrections_api as corrections
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
+from margin import controls_api as controls
 from margin import cure_api, verb_api, verbs
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
@@ -53,6 +54,8 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "restrictions": rights.Restrictions,
     "strikes": rights.Strikes,
     "waivers": rights.Waivers,
+    "gates": controls.Gates,
+    "reconciliations": controls.Reconciliations,
     "notices": notifications.Notices,
 }
 router = Router()
@@ -65,6 +68,10 @@ deeds = [
         for act in verbs.ACTS
     ),
     *(path(f"v1/{on}/<int:id>/verbs/", acting(verb_api.offers(on)).as_view(), name=f"{on}-verbs") for on in verbs.ROWS),
+    *(
+        path(f"v1/{one.address}", acting(controls.does(one)).as_view(), name=f"{one.on}-{one.name}")
+        for one in controls.CONTROLS
+    ),
     path("v1/retractions/", acting(verb_api.Retractions).as_view(), name="retractions"),
 ]
 public = {"authentication_classes": [], "permission_classes": [AllowAny]}

@@ -15,9 +15,19 @@ from accounts import adjustments, cash, fills, positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls, claims, disputes, requests, restrictions, sma, strikes
+from margin import calls, claims, disputes, reconciling, requests, restrictions, sma, strikes
 from margin.engine.sma import Kind
-from margin.models import Approval, Event, MarginCall, Measure, Plan, PlanLine, PolicyVersion
+from margin.models import (
+    Approval,
+    Assessment,
+    Event,
+    MarginCall,
+    Measure,
+    Plan,
+    PlanLine,
+    PolicyVersion,
+    StormGate,
+)
 from margin.restriction_terms import Effect, StrikeKind
 from margin.workflow import Resolution
 from market import parameters, quotes
@@ -31,6 +41,7 @@ LISTS = (
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
     *("requests", "disputes", "tasks", "cures"),
     *("restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
+    *("gates", "reconciliations"),
 )
 SCOPE_OF = {
     "quotes": "quotes:write",
@@ -107,9 +118,21 @@ def furnish() -> dict[str, object]:
         "sma-entries": sma.post(owner, kind=Kind.DEPOSIT, amount=Decimal(250), at=AT, reference="before").pk,
         "notices": notice(event).pk,
         **restricted(version),
+        **held_back(found),
         **asked(),
         **corrected(owner, usd, aig, at),
     }
+
+
+def held_back(found: Assessment) -> dict[str, object]:
+    """A storm gate that stands open, and a book that somebody confirmed as whole."""
+    opened = StormGate.objects.create(
+        policy=found.policy_version.policy, sweep=found.sweep, calls=30, accounts=100, opened_at=AT,
+        until=AT + timedelta(minutes=15),
+    )  # fmt: skip
+    olga = rows.staff("olga", "Operations")
+    whole = reconciling.confirm(found.account, reason="compared with the custodian", at=AT, actor=olga)
+    return {"gates": opened.pk, "reconciliations": whole.pk}
 
 
 def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, object]:

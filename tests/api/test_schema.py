@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
-from margin import verbs
+from margin import controls_api, verbs
 from tests.api import house
 from tests.api.house import GOOD, LISTS
 from tests.margin import rows
@@ -21,6 +21,11 @@ COMPUTED = {  # asked by POST, and nothing is written: tests/api/test_whatif.py
 }
 BESIDES = {"/api/v1/calls/{id}/cure-options/"}  # answers about a row that are no row: tests/margin/test_cure_options.py
 ACTS = {f"/api/v1/{act.on}/{{id}}/{act.name}/" for act in verbs.ACTS} | {"/api/v1/retractions/"}  # test_verbs.py
+CONTROLS = {  # tests/flows/test_stories.py
+    "/api/v1/" + one.address.replace("<int:id>", "{id}").replace("<path:code>", "{code}")
+    for one in controls_api.CONTROLS
+    for one in controls_api.CONTROLS
+}
 OFFERS = {f"/api/v1/{on}/{{id}}/verbs/" for on in verbs.ROWS}
 BATCHES = {f"/api/v1/{name}/" for name in GOOD}
 
@@ -50,7 +55,7 @@ def test_every_list_and_row_is_described(document):
         assert f"/api/v1/{name}/" in paths
         assert any(re.fullmatch(rf"/api/v1/{name}/\{{\w+\}}/", path) for path in paths)
     posts = {path for path, method, _ in operations(document) if method == "post"}
-    assert posts == BATCHES | COMPUTED | ACTS | {"/api/v1/calls/"}
+    assert posts == BATCHES | COMPUTED | ACTS | CONTROLS | {"/api/v1/calls/"}
 
 
 def test_every_operation_says_how_it_refuses_and_what_it_wants(document):
@@ -77,7 +82,7 @@ def test_every_example_is_valid(document):
 def test_what_we_answer_is_what_we_describe(document, reader, furnished):
     for path, methods in document["paths"].items():
         name = path.split("/")[3]
-        if path in COMPUTED | BESIDES | ACTS | OFFERS:
+        if path in COMPUTED | BESIDES | ACTS | CONTROLS | OFFERS:
             continue
         schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         answer = reader.get(house.url(name, furnished[name] if "{" in path else "")).json()
