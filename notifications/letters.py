@@ -240,6 +240,7 @@ def _warning(case: Case) -> Letter:
         amount_label=_("equity less required"),
         sections={
             "why": sections.why(case, figures),
+            "distance": sections.distance(case),
             "advice": sections.advice(),
             "consequences": sections.warned_consequences(),
             "positions": sections.positions(case),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from notifications import ways, wording
+from notifications.addresses import visible
 from notifications.cases import Case, Demand
 from notifications.figures import Figures, Holding
 
@@ -241,6 +242,30 @@ def warned_consequences() -> Section:
             _("We may raise our requirements at any time without notice."),
         ),
     )
+
+
+def distance(case: Case) -> Section:
+    """How far the call is away, as the event says it: the rung, the chance where one is known, and for the main holdings
+    the last price without a call while all else stands still."""
+    told, sentences = case.details, []
+    if told.get("rung"):
+        sentences.append(_("Warning level reached: %(rung)s.") % {"rung": told["rung"]})
+    if "chance" in told and told.get("horizon_days"):
+        words = _(
+            "We estimate the chance of a call after %(days)s trading days at %(chance)s; an estimate, no promise."
+        )
+        chance = {"days": told["horizon_days"], "chance": wording.percent(Decimal(told["chance"]))}
+        sentences.append(words % chance)
+    known = [line for line in told.get("distances", []) if line[2]]
+    if known:
+        sentences.append(_("Each price below is the last one without a call while everything else stands still."))
+    currencies = {held.code: held.currency for held in case.figures.holdings} if case.figures else {}
+    table = [
+        (code, *(f"{wording.number(Decimal(price), 2)} {currencies.get(code, '')}".rstrip() for price in prices))
+        for code, *prices in ((visible(line[0]), *line[1:]) for line in known)
+    ]
+    header = (_("Holding"), _("Price"), _("Last price without a call")) if known else ()
+    return Section(title=_("How far the call is away"), sentences=tuple(sentences), header=header, table=tuple(table))
 
 
 def advice() -> Section:

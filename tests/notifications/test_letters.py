@@ -228,6 +228,24 @@ def test_a_warning_is_no_call_and_names_no_deadline():
         assert "This is a house call" not in part
 
 
+def test_a_warning_tells_its_rung_the_chance_and_the_last_price_without_a_call():
+    stated = {**world.HOUSE, "watch_rate": "1.5", "warning_rates": {"final": "1.07"}}
+    chances = {"horizon_days": 5, "volatilities": {"equity": "0.40"}}
+    margin_rows.policy("us_margin", {**world.securities(stated), "chances": chances})
+    xyz = margin_rows.equity("XYZ")
+    world.long_account("100", "3400", xyz)
+    world.quote(xyz, "50", MONDAY)
+    sweep.run("securities", at=MONDAY)
+    # Called below 3,400 ÷ 70 = 48.5714…; ln(0.9714286) + w²/2 = -0.0274, over w = 0.4 √(5/252): Φ(-0.4863) = 0.3134,
+    # in steps of one world of 200. Cover 1.0667 is below 1.10 and 1.07: the deeper rung alone is told.
+    notice = told("warning.raised")
+    for part in parts(notice):
+        assert "Warning level reached: final." in part
+        chance = re.search(r"after 5 trading days at ([0-9.]+)\s%", part)
+        assert chance and abs(float(chance[1]) - 31.34) <= 0.5
+        assert re.search(r"50\.00 USD\D+48\.58 USD", part)
+
+
 # --- properties of all ------------------------------------------------------------------------------------
 
 
