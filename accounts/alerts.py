@@ -10,6 +10,8 @@ from django.db import transaction
 
 from accounts.models import Account
 
+ROLES = ("Operations", "Supervisor", "Risk")
+"""Who may state a client's level."""
 LARGEST = Decimal(100)
 PLACES = Decimal("0.0001")
 

@@ -245,8 +245,8 @@ def warned_consequences() -> Section:
 
 
 def distance(case: Case) -> Section:
-    """How far the call is away, as the event says it: the rung, the chance where one is known, and for the main holdings
-    the last price without a call while all else stands still."""
+    """How far the call is away, as the event says it: the rung, the chance where one is known, and for the main
+    holdings the last price without a call while all else stands still."""
     told, sentences = case.details, []
     if told.get("rung"):
         sentences.append(_("Warning level reached: %(rung)s.") % {"rung": told["rung"]})

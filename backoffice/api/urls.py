@@ -15,7 +15,7 @@ from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
 from margin import controls_api as controls
-from margin import cure_api, verb_api, verbs
+from margin import cure_api, verb_api, verbs, warning_api
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
@@ -56,6 +56,7 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "waivers": rights.Waivers,
     "gates": controls.Gates,
     "reconciliations": controls.Reconciliations,
+    "warnings": warning_api.Warnings,
     "notices": notifications.Notices,
 }
 router = Router()
@@ -80,6 +81,7 @@ urlpatterns = [
     path("v1/cascade/", hypothetical.Cascade.as_view(), name="cascade"),
     path("v1/stress/", hypothetical.HouseStress.as_view(), name="stress"),
     path("v1/accounts/<path:code>/whatif/", hypothetical.AccountWhatif.as_view(), name="accounts-whatif"),
+    path("v1/accounts/<path:code>/alert/", acting(warning_api.AccountAlert).as_view(), name="accounts-alert"),
     path("v1/accounts/<path:code>/check/", rights.AccountCheck.as_view(), name="accounts-check"),
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),
     path("v1/clients/<path:code>/stress/", hypothetical.ClientStress.as_view(), name="clients-stress"),

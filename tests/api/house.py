@@ -15,7 +15,7 @@ from accounts import adjustments, cash, fills, positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls, claims, disputes, reconciling, requests, restrictions, sma, strikes
+from margin import calls, claims, disputes, models, reconciling, requests, restrictions, sma, strikes
 from margin.engine.sma import Kind
 from margin.models import (
     Approval,
@@ -29,7 +29,7 @@ from margin.models import (
     StormGate,
 )
 from margin.restriction_terms import Effect, StrikeKind
-from margin.workflow import Resolution
+from margin.workflow import Resolution, Verb
 from market import parameters, quotes
 from market.guard import Incoming
 from notifications.models import Notice
@@ -40,7 +40,7 @@ LISTS = (
     *("clients", "accounts", "positions", "fills", "cash-movements", "instruments", "quotes", "parameters", "policies"),
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
     *("requests", "disputes", "tasks", "cures"),
-    *("restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
+    *("warnings", "restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
     *("gates", "reconciliations"),
 )
 SCOPE_OF = {
@@ -117,6 +117,7 @@ def furnish() -> dict[str, object]:
         "plans": plan(call, aig).pk,
         "sma-entries": sma.post(owner, kind=Kind.DEPOSIT, amount=Decimal(250), at=AT, reference="before").pk,
         "notices": notice(event).pk,
+        "warnings": warned(found),
         **restricted(version),
         **held_back(found),
         **asked(),
@@ -133,6 +134,20 @@ def held_back(found: Assessment) -> dict[str, object]:
     olga = rows.staff("olga", "Operations")
     whole = reconciling.confirm(found.account, reason="compared with the custodian", at=AT, actor=olga)
     return {"gates": opened.pk, "reconciliations": whole.pk}
+
+
+def warned(found: models.Assessment) -> int:
+    """A warning in an account of its own, as a sweep would raise it."""
+    distances = [["AIG", "4.76", "4.5"], ["GOLD", "10", ""]]
+    made = calls.Move(
+        verb=Verb.WARN,
+        account_id=rows.account("A-1010").pk,
+        regime="house",
+        changes={"assessment_id": found.pk, "cover": Decimal("1.02"), "rung": "final"},
+        details={"rung": "final", "chance": "0.3100", "distances": distances},
+    )
+    assert calls.carry_out([made], at=AT, actor=rows.SWEEPER)[0].error is None
+    return models.Warning.objects.get().pk
 
 
 def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, object]:

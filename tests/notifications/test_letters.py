@@ -242,7 +242,8 @@ def test_a_warning_tells_its_rung_the_chance_and_the_last_price_without_a_call()
     for part in parts(notice):
         assert "Warning level reached: final." in part
         chance = re.search(r"after 5 trading days at ([0-9.]+)\s%", part)
-        assert chance and abs(float(chance[1]) - 31.34) <= 0.5
+        assert chance
+        assert abs(float(chance[1]) - 31.34) <= 0.5
         assert re.search(r"50\.00 USD\D+48\.58 USD", part)
 
 
