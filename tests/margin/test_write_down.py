@@ -49,6 +49,6 @@ def test_what_is_owed_as_a_receivable_is_not_called_again(sold_out):
     sweep.run("securities", at=MONDAY + minutes(5))
     sweep.run("securities", at=MONDAY + minutes(6))
     assert list(MarginCall.objects.order_by("regime").values_list("regime", "state", "resolution")) == [
-        ("exchange", "met", "sale"),
+        ("exchange", "met", "mixed"),  # the sale, and what was written down
         ("house", "liquidated", "liquidation"),
     ]
