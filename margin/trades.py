@@ -24,7 +24,8 @@ from margin.clocks import Clockwork
 from margin.cures import Found, Progress
 from margin.engine import trade_calls
 from margin.engine.exact import ZERO, exactly, round_down
-from margin.models import Assessment, Cure, MarginCall, Sweep
+from margin.models import Assessment, Cure, MarginCall, Restriction, Sweep
+from margin.restriction_terms import Effect
 from margin.trade_asks import Ask, Day
 from margin.workflow import Decision, OpenCall, Regime, Resolution, Standing, Verb
 from market import calendars
@@ -294,13 +295,16 @@ def _intraday_facts(day: Day, open_calls: Sequence[MarginCall], at: datetime) ->
 
 def _issues(day: Day, asks: Iterable[Ask], done: Reviewed) -> list[Move]:
     """The moves for new calls; without a due date none is issued, and the account waits."""
-    moves = []
+    moves, asks = [], list(asks)
+    hurried = _due_next_day({ask.account_id for ask in asks}, at=day.sweep.at)
     for ask in asks:
         reading = day.reading(ask.account_id)
         terms, clock = reading.terms.regime(ask.regime), reading.clocks[ask.regime]
         shorter = reading.of_trades[ask.regime].past_due_clock
         if ask.is_past_due and shorter:
             clock = due.Rule.from_json(shorter)
+        if ask.account_id in hurried and clock.unit == due.BUSINESS_DAYS:
+            clock = replace(clock, count=1, base=due.ISSUE, settlement="")
         try:
             deadline = deadline_of(clock, on=ask.on, at=day.sweep.at)
         except (due.CalendarUnknown, calendars.CalendarUnknown) as error:
@@ -309,6 +313,12 @@ def _issues(day: Day, asks: Iterable[Ask], done: Reviewed) -> list[Move]:
         known = Assessment.objects.filter(sweep=day.sweep, account=ask.account_id).values_list("pk", flat=True).first()
         moves.append(trade_asks.issue(ask, reading.version_id, terms, deadline, known))
     return moves
+
+
+def _due_next_day(account_ids: Iterable[int], *, at: datetime) -> set[int]:
+    """Accounts whose strikes leave them until the next business day (one query)."""
+    bound = Restriction.objects.in_force(at).filter(account__in=account_ids, effect=Effect.DUE_NEXT_DAY)
+    return set(bound.values_list("account_id", flat=True))
 
 
 def deadline_of(rule: due.Rule, *, on: date, at: datetime) -> due.Due:

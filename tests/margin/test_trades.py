@@ -6,8 +6,9 @@ from decimal import Decimal as Dec
 import pytest
 
 from accounts import adjustments, cash, fills, positions
-from margin import calls, closing, sweep, trades
+from margin import calls, closing, restrictions, sweep, trades
 from margin.models import Cure, Event, MarginCall, PolicyVersion, SmaEntry
+from margin.restriction_terms import Effect
 from market import calendars
 from tests.margin import rows, world
 
@@ -139,6 +140,21 @@ class TestRegulationT:
         call = only()
         assert call.due_at == datetime(2026, 3, 5, 20, 0, tzinfo=UTC)
         assert (call.is_provisional, call.market_cures, call.regime) == (False, False, "reg_t")
+
+    def test_an_account_whose_strikes_leave_it_a_day_pays_on_the_next_business_day(self, lived):
+        """OptionsHouse's fourth strike: Tuesday, 15:00 in New York, instead of Thursday; until the 90 days are over."""
+        owner, stock = lived
+        restrictions.place(
+            owner, effect=Effect.DUE_NEXT_DAY, reason="four strikes", ends_at=at(3, -4), at=at(2, -6),
+            actor=rows.staff("rita", "Risk"),
+        )  # fmt: skip
+        trade(owner, stock["X"], "200", "100", at(2, -3))
+        end(2)
+        assert only().due_at == datetime(2026, 3, 3, 20, 0, tzinfo=UTC)
+        trade(owner, stock["X"], "50", "100", at(3, -3))
+        end(3)
+        later = MarginCall.objects.get(deficiency_key="2026-03-03")
+        assert later.due_at == datetime(2026, 3, 6, 20, 0, tzinfo=UTC)
 
     def test_a_call_is_provisional_while_its_day_lasts_and_final_at_the_close(self, lived):
         owner, stock = lived
