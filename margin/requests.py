@@ -60,7 +60,7 @@ def ask_extension(
     if until <= call.due_at:
         raise Refused(f"{until:%Y-%m-%d %H:%M} UTC is no later than the deadline of {call}")
     columns = {"until": until, "before": call.due_at, "external_reference": external_reference}
-    return _ask(call, Kind.EXTENSION, Verb.REQUEST_EXTENSION, columns, reason_code, reason, at, actor, seq)
+    return _ask([call], Kind.EXTENSION, Verb.REQUEST_EXTENSION, columns, reason_code, reason, at, actor, seq)[0]
 
 
 def ask_hold(
@@ -83,7 +83,7 @@ def ask_hold(
     last = call.requests.filter(kind=Kind.HOLD, state=Request.State.GRANTED).order_by("-id").first()
     if last is not None and last.asked_by_id == actor.user_id:
         raise Refused(f"{actor.name} asked for the last hold of {call}; another person must ask for the next")
-    return _ask(call, Kind.HOLD, Verb.REQUEST_HOLD, {"until": until}, reason_code, reason, at, actor, seq)
+    return _ask([call], Kind.HOLD, Verb.REQUEST_HOLD, {"until": until}, reason_code, reason, at, actor, seq)[0]
 
 
 def ask_acceleration(
@@ -106,7 +106,7 @@ def ask_acceleration(
     if not at < due_at < call.due_at:
         raise Refused(f"{due_at:%Y-%m-%d %H:%M} UTC is not between now and the deadline of {call}")
     columns = {"until": due_at, "before": call.due_at, "terms": {"is_emergency": is_emergency}}
-    return _ask(call, Kind.ACCELERATION, Verb.PROPOSE_ACCELERATION, columns, reason_code, reason, at, actor, seq)
+    return _ask([call], Kind.ACCELERATION, Verb.PROPOSE_ACCELERATION, columns, reason_code, reason, at, actor, seq)[0]
 
 
 def ask_retraction(
@@ -124,7 +124,7 @@ def ask_retraction(
     batch = {"batch": uuid.uuid4()} if len(listed) > 1 else {}
     for call in listed:
         grants.check_unsold(call)
-    return _ask_all(listed, Kind.RETRACTION, Verb.PROPOSE_CANCEL, batch, reason_code, reason, at, actor, seq)
+    return _ask(listed, Kind.RETRACTION, Verb.PROPOSE_CANCEL, batch, reason_code, reason, at, actor, seq)
 
 
 def ask_issue(account: Account, *, regime: str, amount: Decimal, reason: str, at: datetime, actor: Actor) -> Request:
@@ -219,20 +219,6 @@ def release(call: MarginCall, *, reason: str, at: datetime, actor: Actor, seq: i
 
 
 def _ask(
-    call: MarginCall,
-    kind: Request.Kind,
-    verb: Verb,
-    columns: Mapping[str, Any],
-    reason_code: str,
-    reason: str,
-    at: datetime,
-    actor: Actor,
-    seq: int | None,
-) -> Request:
-    return _ask_all([call], kind, verb, columns, reason_code, reason, at, actor, seq)[0]
-
-
-def _ask_all(
     listed: Sequence[MarginCall],
     kind: Request.Kind,
     verb: Verb,
