@@ -14,10 +14,22 @@ OPTIONS = {
     "terms": option_strategies.RULE_BOOK,
 }
 
+LIFE = {"reminder_minutes": [1440, 120], "ladder_minutes": [60, 240], "hold_minutes": 1440, "claim_minutes": 120}
+STORM = {"least_calls": 20, "accounts_rate": "0.10", "instrument_rate": "0.80", "minutes": 15}
+# What FINRA expects after the third liquidation within twelve months.
+STRIKES = [
+    {
+        "name": "liquidations",
+        "kinds": ["liquidated"],
+        "steps": [{"at": 3, "effects": ["funds_on_hand"], "days": 90}],
+    }
+]
 US_MARGIN: dict[str, Any] = {
     "sweep": "securities",
     "calendar": "24/7",
     "fee_rate": "0.0005",
+    "storm": STORM,
+    "strikes": STRIKES,
     "regimes": [
         {
             **STOCK,
@@ -35,6 +47,8 @@ US_MARGIN: dict[str, Any] = {
             "watch_rate": "1.25",
             "warning_rate": "1.10",
             "severe_rate": "0.20",
+            **LIFE,
+            "restrictions": {"on_issue": ["no_withdrawal"], "on_escalate": ["closing_only"]},
         },
         {
             **STOCK,
@@ -100,6 +114,8 @@ CRYPTO_LOAN: dict[str, Any] = {
             "at_or_beyond": True,
             "dwell_seconds": 300,
             "proposes": True,
+            "ladder_minutes": [30],
+            "restrictions": {"on_issue": ["no_withdrawal", "no_new_borrow"]},
         }
     ],
 }
