@@ -55,6 +55,8 @@ SIDEBAR = [
             rows("Restrictions", "lock", "margin_restriction"),
             rows("Strikes", "sports", "margin_strike"),
             rows("Waivers", "draw", "margin_waiver"),
+            rows("Storm gates", "thunderstorm", "margin_stormgate"),
+            rows("Confirmed books", "fact_check", "margin_reconciliation"),
             rows("Notices", "mail", "notifications_notice"),
             rows("Quarantine", "front_hand", "market_heldquote"),
         ],
