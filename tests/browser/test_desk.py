@@ -37,6 +37,14 @@ def test_the_first_page_leads_through_a_tile_to_the_call_and_says_why(house, sig
     assert page.locator("details[open]").count() == 0
 
 
+def test_the_queue_takes_the_width_it_is_given(house, sign_in):
+    """A class name of ours that the theme uses too once squeezed the table into a tenth of the page."""
+    page = sign_in("Supervisor")
+    page.goto("/admin/margin/margincall/")
+    table = page.locator("#result_list")
+    assert table.bounding_box()["width"] > 0.6 * page.viewport_size["width"]
+
+
 def test_a_note_is_written_with_a_reason_and_stands_in_the_timeline(house, sign_in):
     page = sign_in("Operations")
     page.goto(f"/admin/margin/margincall/{house.call.pk}/")
