@@ -87,7 +87,10 @@ NOTICES: Mapping[str, str] = {
     "I17 a notice names its own account": """
         SELECT 'notice ' || n.id FROM notifications_notice n JOIN margin_event e ON e.id = n.event_id
         JOIN accounts_account a ON a.id = e.account_id
-        WHERE n.text <> '' AND position(a.code IN n.text) = 0
+        CROSS JOIN LATERAL (
+            SELECT '•••' || right(a.code, CASE WHEN length(a.code) > 4 THEN 4 ELSE 2 END) AS own
+        ) masked
+        WHERE n.text <> '' AND position(masked.own IN n.text) = 0
     """,
     "I18 no notice overtakes a more urgent one that was due": """
         SELECT 'notice ' || n.id FROM notifications_notice n

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts import cash, fills, holdings
 from accounts.models import Account, CashMovement, Fill
@@ -142,11 +142,19 @@ def record_fill(
             traded_at=at,
             at=at,
         )
-        PlanFill.objects.create(line=line, fill=fill)
+        _keep(line, fill)
         details = {"fill": fill.pk, "quantity": chain.text(quantity), "price": chain.text(price)}
         _record(plan, Verb.FILL, at=at, actor=actor, details=details)
         settle(plan, at=at, actor=actor)
     return fill
+
+
+def _keep(line: PlanLine, fill: Fill) -> None:
+    """The database has the last word on what may be filled: another may have closed the plan while we looked."""
+    try:
+        PlanFill.objects.create(line=line, fill=fill)
+    except IntegrityError as refusal:
+        raise calls.IllegalMove(str(refusal).splitlines()[0]) from refusal
 
 
 def _holder(lead: Account, line: PlanLine, quantity: Decimal) -> Account:

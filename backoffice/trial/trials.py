@@ -9,6 +9,7 @@ from backoffice import invariants
 from backoffice.trial import book_2008, book_btc, house, run, tables
 from backoffice.trial.acts import NEW_YORK, Act, Book, Opens
 from margin import history
+from margin.models import Sweep
 
 HALF_A_DAY, SECOND = timedelta(hours=12), timedelta(seconds=1)
 
@@ -62,7 +63,7 @@ def carry_out(trial: Trial, folder: Path) -> Report:
 def report(trial: Trial) -> Report:
     """The tables of a trial that was played, and the verdict on its rows."""
     verdict = history.verify_all()
-    found = invariants.check()
+    found = invariants.check(at=Sweep.objects.latest("slot_at").slot_at)  # time stopped there
     faults = [*map(str, verdict.faults), *(f"{name}: {', '.join(rows)}" for name, rows in found.items() if rows)]
     parts = [
         f"## {trial.book.name}",

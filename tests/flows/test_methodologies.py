@@ -251,7 +251,8 @@ SAID = {
 
 
 def test_every_call_is_told_in_a_letter(house):
-    assert notices.prepare(at=MONDAY) == MarginCall.objects.count()
+    notices.prepare(at=MONDAY)
+    assert set(Notice.objects.values_list("event__call", flat=True)) == set(MarginCall.objects.in_bulk())
     for notice in Notice.objects.all():
         assert notice.last_error == ""
         assert "E+" not in notice.text
