@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth import get_user_model
+
 SYSTEM = "system"
 CLIENT = "Client"
 ROLES = ("Operations", "Supervisor", "Risk", "Compliance", "Auditor", "Administrator")
@@ -31,6 +33,14 @@ def person(user: Any) -> Actor:
     held = set(user.groups.values_list("name", flat=True)) if user.is_active else set()
     role = next((role for role in ROLES if role in held), "")
     return Actor(name=user.get_username(), role=role, user_id=user.pk)
+
+
+def staff(login: str) -> Actor:
+    """The active member of staff of that login. Raises LookupError."""
+    found = get_user_model().objects.filter(username=login, is_staff=True, is_active=True).first()
+    if found is None:
+        raise LookupError(f"{login!r} is no active member of staff; give an existing login")
+    return person(found)
 
 
 def client(contact_id: int) -> Actor:

@@ -1,13 +1,11 @@
-"""What people decide besides calls, on the wire: gates, books, restrictions, waivers and policies. One address each.
+"""The table of `margin.controls` on the wire, one address each; and the rows of gates and confirmed books.
 
 The domain function judges the role (403), the person and the state (409 or 422); a repeat has one effect.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
@@ -16,11 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import Account
-from margin import calls, gate, models, policies, reconciling, restrictions, strikes
+from accounts.models import Contact
+from margin import models
 from margin.actors import Actor
+from margin.controls import Control
 from margin.hypothetical.examples import TEXT, record
-from margin.restriction_terms import Effect
 from margin.verb_api import read, require_role
 from market import clock, strict, wire
 
@@ -86,95 +84,6 @@ class Reconciliations(viewsets.ReadOnlyModelViewSet[models.Reconciliation]):
 
 # --- the acts -----------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class Control:
-    """One address: on which rows, by which column they are named, who may, what is said and what is done."""
-
-    on: str
-    name: str
-    label: str
-    rows: type[Model]
-    key: str
-    roles: tuple[str, ...]
-    columns: Mapping[str, strict.Column]
-    deed: Callable[..., Any]
-    lists: str
-    makes: bool = False
-    """Where there is no row of that name yet, the deed makes it and is given the name."""
-
-    @property
-    def address(self) -> str:
-        return f"{self.on}/<{'int:id' if self.key == 'pk' else 'path:code'}>/{self.name}/"
-
-
-def _approve(policy: models.Policy, *, number: int, at: Any, actor: Actor) -> models.PolicyVersion:
-    version = policy.versions.filter(number=number).first()
-    if version is None:
-        raise calls.Refused(f"policy {policy.code} has no version {number}")
-    return policies.approve(version, at=at, actor=actor)
-
-
-def _publish(code: str, **said: Any) -> models.PolicyVersion:
-    try:
-        return policies.publish(code, **said)
-    except policies.BadTerms as wrong:
-        raise strict.refuse("terms", str(wrong)) from None
-
-
-def _place(account: Account, *, effect: str, **said: Any) -> models.Restriction:
-    return restrictions.place(account, effect=Effect(effect), **said)
-
-
-def _decide(waiver: models.Waiver, *, finding: str, **said: Any) -> models.Waiver:
-    return strikes.decide(waiver, is_granted=finding == "granted", **said)
-
-
-REASON = strict.column(strict.words, length=400)
-WHY = {"reason": REASON}
-VERSION = {
-    "effective_at": strict.column(strict.instant),
-    "note": strict.column(strict.words, length=400, optional=True, default=""),
-}
-CONTROLS = (
-    Control(
-        "gates", "release", "Let held calls go out", models.StormGate, "pk", gate.MAY_RELEASE, WHY, gate.release,
-        "gates",
-    ),
-    Control(
-        "accounts", "reconcile", "Confirm the book as whole", Account, "code", reconciling.MAY_CONFIRM, WHY,
-        reconciling.confirm, "reconciliations",
-    ),
-    Control(
-        "accounts", "restrict", "Place a restriction", Account, "code", restrictions.PLACERS,
-        {
-            "effect": strict.column(strict.choice, of=tuple(effect.value for effect in Effect)),
-            "ends_at": strict.column(strict.instant, optional=True),
-            **WHY,
-        },
-        _place, "restrictions",
-    ),
-    Control(
-        "restrictions", "lift", "Lift a restriction", models.Restriction, "pk", restrictions.PLACERS, WHY,
-        restrictions.lift, "restrictions",
-    ),
-    Control(
-        "restrictions", "waive", "Propose a waiver", models.Restriction, "pk", strikes.WAIVERS, WHY, strikes.waive,
-        "waivers",
-    ),
-    Control(
-        "waivers", "decide", "Decide a waiver", models.Waiver, "pk", strikes.WAIVERS,
-        {"finding": strict.column(strict.choice, of=("granted", "denied")), **WHY}, _decide, "waivers",
-    ),
-    Control(
-        "policies", "publish", "Publish a version", models.Policy, "code", ("Risk",), VERSION, _publish, "policies",
-        makes=True,
-    ),
-    Control(
-        "policies", "approve", "Approve a version", models.Policy, "code", ("Risk",),
-        {"number": strict.column(strict.integer, lowest=1, highest=2**31 - 1)}, _approve, "policies",
-    ),
-)  # fmt: skip
 DONE = record(list=TEXT, id={"type": ["integer", "string"]})
 
 
@@ -192,8 +101,16 @@ class Controls(APIView):
         said = _said(one, request.data)
         row = key if one.makes else get_object_or_404(one.rows, **{one.key: key})
         made = one.deed(row, at=clock.now(), actor=actor, **said)
-        named = made.policy.code if isinstance(made, models.PolicyVersion) else made.pk
-        return Response({"list": one.lists, "id": named})
+        return Response({"list": one.lists, "id": named(made)})
+
+
+def named(made: Any) -> int | str:
+    """What finds the row in its list."""
+    if isinstance(made, models.PolicyVersion):
+        return made.policy.code
+    if isinstance(made, Contact):
+        return made.client.code
+    return int(made.pk)
 
 
 def does(one: Control) -> type[Controls]:

@@ -209,3 +209,65 @@ class Quotes(viewsets.ReadOnlyModelViewSet[models.Quote]):
             "held": [problem._asdict() for problem in recorded.held],
         }
         return Response(body, status=status.HTTP_201_CREATED)
+
+
+# --- what people decide about the world ---------------------------------------------------------------
+
+
+class HeldQuoteRows(wire.Rows):
+    instrument = wire.code("instrument.code")
+    decided_by = wire.code("decided_by.username", allow_null=True)
+
+    class Meta:
+        model = models.HeldQuote
+        fields = (
+            *("id", "instrument", "source", "as_of", "bid", "ask", "mark", "previous_mark", "reason", "state"),
+            *("decided_by", "decided_source", "decided_reason", "decided_at", "recorded_at"),
+        )
+
+
+class HeldQuoteFilters(filters.FilterSet):
+    instrument = filters.CharFilter("instrument__code")
+    state = wire.one_of("state", models.HeldQuote.State.choices)
+
+
+class HeldQuotes(viewsets.ReadOnlyModelViewSet[models.HeldQuote]):
+    """Quotes that moved too far, and what was decided about them."""
+
+    queryset = models.HeldQuote.objects.select_related("instrument", "decided_by")
+    serializer_class = HeldQuoteRows
+    filterset_class = HeldQuoteFilters
+    lookup_value_regex = "[0-9]+"
+    ordering = ("-pk",)
+    ordering_fields = ("as_of", "decided_at")
+
+
+class CorporateActionRows(wire.Rows):
+    instrument = wire.code("instrument.code")
+    proposed_by = wire.code("proposed_by.username", allow_null=True, help_text="null: the system")
+    approved_by = wire.code("approved_by.username", allow_null=True)
+    rejected_by = wire.code("rejected_by.username", allow_null=True)
+
+    class Meta:
+        model = models.CorporateAction
+        fields = (
+            *("id", "kind", "instrument", "effective_at", "new_per_old", "new_symbol", "settlement_price", "reason"),
+            *("proposed_by", "approved_by", "approved_at", "rejected_by", "rejected_at", "rejected_reason"),
+            *("applied_at", "recorded_at"),
+        )
+
+
+class CorporateActionFilters(filters.FilterSet):
+    instrument = filters.CharFilter("instrument__code")
+    kind = wire.one_of("kind", models.CorporateAction.Kind.choices)
+
+
+class CorporateActions(viewsets.ReadOnlyModelViewSet[models.CorporateAction]):
+    """Splits, symbol changes, ends and expiries, entered by one person and approved by another."""
+
+    queryset = models.CorporateAction.objects.select_related("instrument", "proposed_by", "approved_by", "rejected_by")
+    serializer_class = CorporateActionRows
+    filterset_class = CorporateActionFilters
+    lookup_value_regex = "[0-9]+"
+    ordering = ("-pk",)
+    ordering_fields = ("effective_at", "applied_at")

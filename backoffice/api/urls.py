@@ -14,8 +14,7 @@ from accounts import corrections_api as corrections
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
-from margin import controls_api as controls
-from margin import cure_api, verb_api, verbs, warning_api
+from margin import controls, controls_api, cure_api, verb_api, verbs, warning_api
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
@@ -39,6 +38,8 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "deliveries": guarded(corrections.Deliveries),
     "instruments": market.Instruments,
     "quotes": guarded(market.Quotes),
+    "held-quotes": market.HeldQuotes,
+    "corporate-actions": market.CorporateActions,
     "parameters": market.Parameters,
     "policies": margin.Policies,
     "sweeps": margin.Sweeps,
@@ -54,8 +55,8 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "restrictions": rights.Restrictions,
     "strikes": rights.Strikes,
     "waivers": rights.Waivers,
-    "gates": controls.Gates,
-    "reconciliations": controls.Reconciliations,
+    "gates": controls_api.Gates,
+    "reconciliations": controls_api.Reconciliations,
     "warnings": warning_api.Warnings,
     "notices": notifications.Notices,
 }
@@ -70,7 +71,7 @@ deeds = [
     ),
     *(path(f"v1/{on}/<int:id>/verbs/", acting(verb_api.offers(on)).as_view(), name=f"{on}-verbs") for on in verbs.ROWS),
     *(
-        path(f"v1/{one.address}", acting(controls.does(one)).as_view(), name=f"{one.on}-{one.name}")
+        path(f"v1/{one.address}", acting(controls_api.does(one)).as_view(), name=f"{one.on}-{one.name}")
         for one in controls.CONTROLS
     ),
     path("v1/retractions/", acting(verb_api.Retractions).as_view(), name="retractions"),

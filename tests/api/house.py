@@ -30,8 +30,9 @@ from margin.models import (
 )
 from margin.restriction_terms import Effect, StrikeKind
 from margin.workflow import Resolution, Verb
-from market import parameters, quotes
+from market import actions, parameters, quotes
 from market.guard import Incoming
+from market.models import HeldQuote
 from notifications.models import Notice
 from tests.margin import rows, world
 
@@ -41,7 +42,7 @@ LISTS = (
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
     *("requests", "disputes", "tasks", "cures"),
     *("warnings", "restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
-    *("gates", "reconciliations"),
+    *("gates", "reconciliations", "held-quotes", "corporate-actions"),
 )
 SCOPE_OF = {
     "quotes": "quotes:write",
@@ -120,6 +121,7 @@ def furnish() -> dict[str, object]:
         "warnings": warned(found),
         **restricted(version),
         **held_back(found),
+        **of_the_world(at),
         **asked(),
         **corrected(owner, usd, aig, at),
     }
@@ -134,6 +136,17 @@ def held_back(found: Assessment) -> dict[str, object]:
     olga = rows.staff("olga", "Operations")
     whole = reconciling.confirm(found.account, reason="compared with the custodian", at=AT, actor=olga)
     return {"gates": opened.pk, "reconciliations": whole.pk}
+
+
+def of_the_world(at: datetime) -> dict[str, object]:
+    """A quote that moved too far, and a split that somebody entered."""
+    gold = rows.equity("GOLD")
+    for minutes, mark in ((3, "100"), (1, "10")):
+        quotes.record([Incoming("GOLD", "venue-a", at - timedelta(minutes=minutes), mark=Decimal(mark))], at=at)
+    split = actions.propose(
+        kind="split", instrument=gold, effective_at=at, at=at, person=None, reason="announced", new_per_old=Decimal(7)
+    )
+    return {"held-quotes": HeldQuote.objects.get().pk, "corporate-actions": split.pk}
 
 
 def warned(found: models.Assessment) -> int:

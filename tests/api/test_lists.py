@@ -125,7 +125,7 @@ FILTERS = [
     ("positions", "kind=cash", 2),
     ("fills", "external_reference=T-1&source=oms", 1),
     ("cash-movements", "kind=deposit&currency=USD", 3),
-    ("instruments", "kind=equity&ended=false", 1),
+    ("instruments", "kind=equity&ended=false", 2),
     ("quotes", "instrument=AIG&source=venue-a&kind=equity", 1),
     ("sweeps", "kind=securities&state=running", 1),
     ("assessments", "account=A-1001&status=priced", 1),

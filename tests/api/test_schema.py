@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
-from margin import controls_api, verbs
+from margin import controls, verbs
 from tests.api import house
 from tests.api.house import GOOD, LISTS
 from tests.margin import rows
@@ -23,9 +23,7 @@ BESIDES = {"/api/v1/calls/{id}/cure-options/"}  # answers about a row that are n
 ALERT = "/api/v1/accounts/{code}/alert/"  # tests/api/test_warnings.py
 ACTS = {f"/api/v1/{act.on}/{{id}}/{act.name}/" for act in verbs.ACTS} | {"/api/v1/retractions/", ALERT}  # test_verbs.py
 CONTROLS = {  # tests/flows/test_stories.py
-    "/api/v1/" + one.address.replace("<int:id>", "{id}").replace("<path:code>", "{code}")
-    for one in controls_api.CONTROLS
-    for one in controls_api.CONTROLS
+    "/api/v1/" + one.address.replace("<int:id>", "{id}").replace("<path:code>", "{code}") for one in controls.CONTROLS
 }
 OFFERS = {f"/api/v1/{on}/{{id}}/verbs/" for on in verbs.ROWS}
 BATCHES = {f"/api/v1/{name}/" for name in GOOD}

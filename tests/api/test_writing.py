@@ -33,7 +33,7 @@ def test_quotes_are_recorded_and_a_jump_is_asked_about(writer, furnished):
     assert "jump" in body["held"][0]["reason"]
     assert Quote.objects.get(instrument__code="AIG").mark == Decimal("4.76")
     assert Quote.objects.get(instrument__code="WM").mark == 2
-    assert HeldQuote.objects.get().source == "venue-b"
+    assert HeldQuote.objects.get(instrument__code="AIG").source == "venue-b"
 
 
 def test_a_second_source_releases_what_the_first_was_asked_about(writer, furnished):

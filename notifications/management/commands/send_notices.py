@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from market import clock
-from notifications import deliveries, notices
+from notifications import deliveries, notices, unreached
 
 
 class Command(BaseCommand):
-    help = "Prepare notices for new events and send what waits."
+    help = "Prepare notices for new events, send what waits, and ask staff to phone whom no notice reached."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--limit", type=int, default=1000, help="tries at most")
@@ -19,4 +19,7 @@ class Command(BaseCommand):
         prepared = notices.prepare(at=clock.now(), seconds=options["seconds"])
         sent = notices.send(at=clock.now(), limit=options["limit"], seconds=options["seconds"])
         matched = deliveries.match(at=clock.now())
-        self.stdout.write(f"{prepared} prepared, {sent} sent, {matched} reports matched")
+        escalated = unreached.carry_out(at=clock.now())
+        self.stdout.write(
+            f"{prepared} prepared, {sent} sent, {matched} reports matched, {escalated} calls escalated as undeliverable"
+        )

@@ -1,0 +1,194 @@
+"""What people decide besides calls: gates, books, restrictions, waivers, policies, contacts, held quotes, actions.
+
+One line each. The domain function judges the role, the person and the state; the API and the desk only ask.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Model
+
+from accounts import books, contacts
+from accounts.models import Account, Client, Contact
+from margin import calls, gate, models, policies, reconciling, restrictions, strikes
+from margin.actors import Actor
+from margin.restriction_terms import Effect
+from market import actions, guard, quotes, strict, wire
+from market.models import CorporateAction, HeldQuote, Instrument
+
+
+@dataclass(frozen=True)
+class Control:
+    """One address: on which rows, by which column they are named, who may, what is said and what is done."""
+
+    on: str
+    name: str
+    label: str
+    rows: type[Model]
+    key: str
+    roles: tuple[str, ...]
+    columns: Mapping[str, strict.Column]
+    deed: Callable[..., Any]
+    lists: str
+    makes: bool = False
+    """Where there is no row of that name yet, the deed makes it and is given the name."""
+
+    @property
+    def address(self) -> str:
+        return f"{self.on}/<{'int:id' if self.key == 'pk' else 'path:code'}>/{self.name}/"
+
+
+def _approve(policy: models.Policy, *, number: int, at: Any, actor: Actor) -> models.PolicyVersion:
+    version = policy.versions.filter(number=number).first()
+    if version is None:
+        raise calls.Refused(f"policy {policy.code} has no version {number}")
+    return policies.approve(version, at=at, actor=actor)
+
+
+def _publish(code: str, **said: Any) -> models.PolicyVersion:
+    try:
+        return policies.publish(code, **said)
+    except policies.BadTerms as wrong:
+        raise strict.refuse("terms", str(wrong)) from None
+
+
+def _place(account: Account, *, effect: str, **said: Any) -> models.Restriction:
+    return restrictions.place(account, effect=Effect(effect), **said)
+
+
+def _decide(waiver: models.Waiver, *, finding: str, **said: Any) -> models.Waiver:
+    return strikes.decide(waiver, is_granted=finding == "granted", **said)
+
+
+def _contact(client: Client, *, at: Any, actor: Actor, **said: Any) -> Contact:
+    try:
+        return contacts.state(client, by=actor.name, **said)
+    except contacts.BadContact as refusal:
+        raise calls.Refused(str(refusal)) from None
+
+
+def _person(actor: Actor) -> Any:
+    return get_user_model().objects.get(username=actor.name)
+
+
+def _confirm(held: HeldQuote, *, at: Any, actor: Actor) -> HeldQuote:
+    try:
+        quotes.confirm(held, at=at, person=_person(actor))
+    except quotes.CannotDecide as refusal:
+        raise calls.IllegalMove(str(refusal)) from None
+    return held
+
+
+def _reject(held: HeldQuote, *, reason: str, at: Any, actor: Actor) -> HeldQuote:
+    try:
+        quotes.reject(held, at=at, person=_person(actor), reason=reason)
+    except quotes.CannotDecide as refusal:
+        raise calls.IllegalMove(str(refusal)) from None
+    return held
+
+
+def _enter_action(code: str, **said: Any) -> CorporateAction:
+    instrument = Instrument.objects.filter(code=code).first()
+    if instrument is None:
+        raise calls.Refused(f"there is no instrument {code}; load it first")
+    return _told(actions.propose, instrument=instrument, **said)
+
+
+def _approve_action(action: CorporateAction, **said: Any) -> CorporateAction:
+    return _told(actions.approve, action, **said)
+
+
+def _reject_action(action: CorporateAction, **said: Any) -> CorporateAction:
+    return _told(actions.reject, action, **said)
+
+
+def _told(deed: Callable[..., CorporateAction], *what: Any, actor: Actor, **said: Any) -> CorporateAction:
+    try:
+        return deed(*what, person=_person(actor), **said)
+    except actions.ActionError as refusal:
+        raise calls.Refused(str(refusal)) from None
+
+
+REASON = strict.column(strict.words, length=400)
+WHY = {"reason": REASON}
+VERSION = {
+    "effective_at": strict.column(strict.instant),
+    "note": strict.column(strict.words, length=400, optional=True, default=""),
+}
+CONTACT = {
+    "email": strict.column(books.email),
+    "new_email": strict.column(books.email, optional=True),
+    "name": strict.column(strict.words, length=120, optional=True),
+    "phone": strict.column(strict.words, length=40, optional=True),
+    "language": strict.column(books.language, optional=True),
+    "receives_notices": strict.column(strict.boolean, optional=True),
+    **WHY,
+}
+QUOTERS = ("Operations", "Supervisor", "Risk")
+SHORT = {"reason": strict.column(strict.words, length=200)}
+ACTION = {
+    "kind": strict.column(strict.choice, of=tuple(CorporateAction.Kind.values)),
+    "effective_at": strict.column(strict.instant),
+    "new_per_old": strict.column(strict.decimal, digits=guard.RATE_DIGITS, places=guard.RATE_PLACES, optional=True),
+    "new_symbol": strict.column(strict.code, length=64, optional=True),
+    "settlement_price": wire.price(optional=True),
+    **SHORT,
+}
+CONTROLS = (
+    Control(
+        "gates", "release", "Let held calls go out", models.StormGate, "pk", gate.MAY_RELEASE, WHY, gate.release,
+        "gates",
+    ),
+    Control(
+        "accounts", "reconcile", "Confirm the book as whole", Account, "code", reconciling.MAY_CONFIRM, WHY,
+        reconciling.confirm, "reconciliations",
+    ),
+    Control(
+        "accounts", "restrict", "Place a restriction", Account, "code", restrictions.PLACERS,
+        {
+            "effect": strict.column(strict.choice, of=tuple(effect.value for effect in Effect)),
+            "ends_at": strict.column(strict.instant, optional=True),
+            **WHY,
+        },
+        _place, "restrictions",
+    ),
+    Control(
+        "restrictions", "lift", "Lift a restriction", models.Restriction, "pk", restrictions.PLACERS, WHY,
+        restrictions.lift, "restrictions",
+    ),
+    Control(
+        "restrictions", "waive", "Propose a waiver", models.Restriction, "pk", strikes.WAIVERS, WHY, strikes.waive,
+        "waivers",
+    ),
+    Control(
+        "waivers", "decide", "Decide a waiver", models.Waiver, "pk", strikes.WAIVERS,
+        {"finding": strict.column(strict.choice, of=("granted", "denied")), **WHY}, _decide, "waivers",
+    ),
+    Control(
+        "policies", "publish", "Publish a version", models.Policy, "code", ("Risk",), VERSION, _publish, "policies",
+        makes=True,
+    ),
+    Control(
+        "policies", "approve", "Approve a version", models.Policy, "code", ("Risk",),
+        {"number": strict.column(strict.integer, lowest=1, highest=2**31 - 1)}, _approve, "policies",
+    ),
+    Control(
+        "clients", "contact", "Change or add a contact", Client, "code", contacts.ROLES, CONTACT, _contact, "clients"
+    ),
+    Control("held-quotes", "confirm", "Confirm a held quote", HeldQuote, "pk", QUOTERS, {}, _confirm, "held-quotes"),
+    Control("held-quotes", "reject", "Reject a held quote", HeldQuote, "pk", QUOTERS, SHORT, _reject, "held-quotes"),
+    Control(
+        "instruments", "corporate-action", "Enter a corporate action", Instrument, "code", ("Operations", "Supervisor"),
+        ACTION, _enter_action, "corporate-actions", makes=True,
+    ),
+    Control(
+        "corporate-actions", "approve", "Approve a corporate action", CorporateAction, "pk", ("Risk",), {},
+        _approve_action, "corporate-actions",
+    ),
+    Control(
+        "corporate-actions", "reject", "Reject a corporate action", CorporateAction, "pk",
+        ("Operations", "Supervisor", "Risk"), SHORT, _reject_action, "corporate-actions",
+    ),
+)  # fmt: skip
