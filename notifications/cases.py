@@ -1,8 +1,8 @@
 """What a notice about one event rests on: gathered once, immutable, of one account alone.
 
 `gather` reads the event's body, its call, the assessment it names and the firm's settings, for many events in a fixed
-number of queries. Everything said to a client comes from a `Case`; nothing else is in reach when a notice is written
-(fault M11).
+number of queries; only sizing cure options asks for more, a few times (`cure_options.MOST_SIZED`). Everything said to a
+client comes from a `Case`; nothing else is in reach when a notice is written (fault M11).
 """
 
 import json
@@ -18,11 +18,13 @@ from django.conf import settings
 
 from margin.models import Assessment, Cure, Event, PlanFill, Receivable
 from market.models import Instrument, Kind
-from notifications import figures
+from notifications import cure_options, figures
 from notifications.addresses import visible
+from notifications.cure_options import CureOptions
 from notifications.figures import Figures
 
 ZERO = Decimal(0)
+NONE_NAMED = CureOptions(unsized=cure_options.MOVED_ON)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Case:
     figures: Figures | None
     sales: tuple[Sale, ...]
     residual: Decimal | None
+    options: CureOptions
+    """The ways to meet the call beside cash, or why none is named."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What the event says beside its call: why, how much, until when."""
     cure: Mapping[str, Any] = field(default_factory=dict)
@@ -110,6 +114,7 @@ class Gathered:
     called_before: Mapping[int, Decimal]
     sales: Mapping[int, tuple[Sale, ...]]
     residuals: Mapping[int, Decimal]
+    options: Mapping[int, CureOptions]
     minor: Mapping[str, int]
 
     def case(self, event_id: int) -> Case:
@@ -118,7 +123,7 @@ class Gathered:
 
 
 def gather(event_ids: Iterable[int]) -> Gathered:
-    """All that notices about these events rest on; a fixed number of queries however many events."""
+    """All that notices about these events rest on."""
     events = list(
         Event.objects.filter(pk__in=list(event_ids)).select_related("account__client", "call__policy_version__policy")
     )
@@ -159,6 +164,7 @@ def _gathered(events: list[Event], bodies: Mapping[int, dict[str, Any]]) -> Gath
         cures=cures,
         called_before=_called_before(events),
         sales=_sales(closed),
+        options=cure_options.of_events(events, bodies),
         residuals=dict(Receivable.objects.filter(call__in=closed).values_list("call_id", "amount")),
         minor={found.currency: found.minor_exponent or 0 for found in cash},
     )
@@ -245,6 +251,7 @@ def _case(event: Event, body: dict[str, Any], rows: Gathered) -> Case:
         figures=figures.of(assessment, regime, rows.instruments),
         sales=rows.sales.get(event.call_id or 0, ()),
         residual=rows.residuals.get(event.call_id or 0),
+        options=rows.options.get(event.pk, NONE_NAMED),
         details=body.get("details") or {},
         cure=body.get("cure") or {},
     )

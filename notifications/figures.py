@@ -13,8 +13,6 @@ from notifications.addresses import visible
 
 ZERO = Decimal(0)
 _COIN = Decimal("0.00000001")
-# Methodologies that charge each unit held by itself: closing a unit releases its own charge (notifications.ways).
-CHARGED_BY_UNIT = ("reg_t", "loan")
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,6 @@ class Holding:
     price: Decimal | None
     value: Decimal | None
     requirement: Decimal | None
-    haircut: Decimal | None = ZERO
-    """What a loan's collateral does not count of its value; zero for margin securities, None if unknown."""
-    lot_size: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True)
@@ -53,8 +48,6 @@ class Figures:
     cover: Decimal | None
     holdings: tuple[Holding, ...]
     fee_rate: Decimal
-    is_charged_by_unit: bool
-    """Every charge belongs to units of one holding, so that closing some releases their share."""
     together: tuple[Together, ...] = ()
 
 
@@ -66,19 +59,14 @@ def of(assessment: Assessment | None, regime: str, instruments: Mapping[int, Ins
         return None
     charges = list(measure.charges.all())
     terms = assessment.policy_version.terms if assessment.policy_version else {}
-    stated: dict[str, Any] = next((one for one in terms.get("regimes", []) if one.get("regime") == regime), {})
     return Figures(
         at=assessment.at,
         equity=measure.equity,
         requirement=measure.requirement,
         restore_requirement=measure.restore_requirement,
         cover=measure.cover,
-        holdings=_holdings(assessment, charges, stated.get("methodology", ""), instruments),
+        holdings=_holdings(assessment, charges, instruments),
         fee_rate=Decimal(terms.get("fee_rate", "0")),
-        is_charged_by_unit=stated.get("methodology") in CHARGED_BY_UNIT
-        and not stated.get("parts")
-        and bool(charges)
-        and all(charge.instrument_id for charge in charges if charge.amount),
         together=tuple(_together(charge, instruments) for charge in charges if charge.amount and _legs(charge)),
     )
 
@@ -94,7 +82,7 @@ def _together(charge: Charge, instruments: Mapping[int, Instrument]) -> Together
 
 
 def _holdings(
-    assessment: Assessment, charges: list[Charge], methodology: str, instruments: Mapping[int, Instrument]
+    assessment: Assessment, charges: list[Charge], instruments: Mapping[int, Instrument]
 ) -> tuple[Holding, ...]:
     by_instrument: dict[int, list[Charge]] = defaultdict(list)
     told: dict[int, Mapping[str, Any]] = {}
@@ -112,7 +100,6 @@ def _holdings(
             by_instrument.get(instrument.pk, []),
             told.get(instrument.pk) or _marked(instrument, row[3], assessment.currency),
             assessment.currency,
-            methodology,
         )
         for row in assessment.holdings
     )
@@ -133,7 +120,6 @@ def _holding(
     charges: list[Charge],
     told: Mapping[str, Any],
     base: str,
-    methodology: str,
 ) -> Holding:
     """Price and exchange rate are those of a charge it is in, which states what it was computed from."""
     price, value = None, None
@@ -152,8 +138,6 @@ def _holding(
         price=price,
         value=value,
         requirement=sum((charge.amount for charge in charges), ZERO) if charges else None,
-        haircut=_haircut(told, methodology),
-        lot_size=instrument.lot_size,
     )
 
 
@@ -169,10 +153,3 @@ def _worth(
     if instrument.inverse:
         return (-quantity * multiplier / price - cost).quantize(_COIN, rounding=ROUND_FLOOR)
     return quantity * price * multiplier - cost
-
-
-def _haircut(told: Mapping[str, Any], methodology: str) -> Decimal | None:
-    if methodology != "loan":
-        return ZERO
-    stated = told.get("inputs", {}).get("haircut_rate")
-    return None if stated is None else Decimal(stated)

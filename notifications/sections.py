@@ -3,20 +3,21 @@
 What a margin-call notice must carry is workflow.md §6.1; consequences mirror the risk statements of FINRA Rule 2264.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from notifications import ways, wording
+from notifications import cure_options, wording
 from notifications.addresses import visible
 from notifications.cases import Case, Demand
+from notifications.cure_options import Step, Way
 from notifications.figures import Figures, Holding
 
 ZERO = Decimal(0)
 MOST_POSITIONS = 20
+MOST_DECIMALS = 8  # of an amount in another currency, coins among them
 
 # Whose rule is measured against, in plain words; `policy` is the version in force. By regime.
 CALLS = {
@@ -129,78 +130,91 @@ def this_call(case: Case, demand: Demand) -> Section:
 
 # --- how to cure ------------------------------------------------------------------------------------------
 
+STEPS = {
+    "sell": gettext_lazy("sell %(units)s %(name)s"),
+    "buy_back": gettext_lazy("buy back %(units)s %(name)s"),
+    "deposit": gettext_lazy("deposit %(units)s more %(name)s"),
+}
+UNSIZED = {
+    cure_options.STORM: gettext_lazy(
+        "Many calls go out at this moment, so this letter names cash alone. Ask us: we size sales and deposits for you."
+    ),
+    cure_options.MOVED_ON: gettext_lazy(
+        "Your account or this call has moved on since, so this letter names cash alone. Ask us: we size sales and "
+        "deposits for you."
+    ),
+    cure_options.UNKNOWN: gettext_lazy(
+        "Sales and deposits cannot be sized at this moment, because a price or a cost is missing. Ask us, and we look "
+        "into it."
+    ),
+}
+
 
 def cures(case: Case, demand: Demand) -> Section:
-    """The exact ways to meet the call; each alone is enough, and parts may be combined."""
-    found = _ways(case, demand.outstanding)
-    bullets = [_("Pay in %(amount)s in cleared funds.") % {"amount": money(case, found.cash)}]
-    if case.regime != "loan" and found.deposit_value is not None and found.deposit_rate is not None:
+    """The ways to meet the call; each was tried on the account and alone is enough. Five at the most, cash first."""
+    options, cash = case.options, {"amount": money(case, demand.outstanding)}
+    by_cash = (
+        _("Repay %(amount)s in cleared funds.") if case.regime == "loan" else _("Pay in %(amount)s in cleared funds.")
+    )
+    bullets = [by_cash % cash, *(_way(case, way) for way in options.ways)]
+    if options.deposit_value is not None and options.deposit_rate is not None:
+        stated = {"value": money(case, options.deposit_value), "rate": wording.percent(options.deposit_rate)}
         bullets.append(
-            _("Or deposit marginable securities worth %(value)s at a margin rate of %(rate)s.")
-            % {"value": money(case, found.deposit_value), "rate": wording.percent(found.deposit_rate)}
+            _("Or deposit other marginable securities worth %(value)s, margined at %(rate)s or less.") % stated
         )
-    for sentence, trades in (
-        (_("Or deposit %(units)s more %(name)s (worth %(value)s)."), found.deposits),
-        (_("Or sell %(units)s %(name)s (worth %(value)s)."), found.sales),
-        (_("Or buy back %(units)s %(name)s (worth %(value)s)."), found.purchases),
-    ):
-        bullets += [sentence % _told(case, trade) for trade in trades]
-    return Section(title=_("How to meet it"), sentences=_conditions(case, demand, found), bullets=tuple(bullets))
+    return Section(title=_("How to meet it"), sentences=_conditions(case, demand, len(bullets)), bullets=tuple(bullets))
 
 
-def _ways(case: Case, outstanding: Decimal) -> ways.Ways:
-    figures = case.figures
-    if figures is None or not figures.is_charged_by_unit or figures.requirement <= 0:
-        return ways.Ways(cash=outstanding)
-    lots = [lot for held in figures.holdings if (lot := _lot(held)) is not None]
-    least, most = _restore_scale(case, figures)
-    return ways.of(outstanding, lots, least_scale=least, most_scale=most, fee_rate=figures.fee_rate, minor=case.minor)
+def _way(case: Case, way: Way) -> str:
+    """`Or sell 7 XYZ (worth 350.00 USD) and buy back 2 ABC (worth 90.00 USD); our fee is 0.44 USD.`"""
+    words = {"steps": _(" and ").join(_step(case, step) for step in way.steps), "fee": money(case, way.fee)}
+    return _("Or %(steps)s; our fee is %(fee)s.") % words if way.fee else _("Or %(steps)s.") % words
 
 
-def _restore_scale(case: Case, figures: Figures) -> tuple[Decimal, Decimal]:
-    """Between what and what the restore level lies above the trigger: both are known only rounded up to the cent."""
-    exact = sum((held.requirement for held in figures.holdings if held.requirement), ZERO)
-    if figures.restore_requirement == figures.requirement or not exact:
-        return Decimal(1), Decimal(1)
-    cent = Decimal(1).scaleb(-case.minor)
-    with localcontext(prec=ways.DIGITS):
-        return (figures.restore_requirement - cent) / exact, figures.restore_requirement / exact
+def _step(case: Case, step: Step) -> str:
+    told = str(STEPS[step.verb]) % {"units": wording.number(step.units), "name": wording.isolated(step.name)}
+    if not step.amount:
+        return told
+    places = case.minor if step.currency == case.currency else MOST_DECIMALS
+    worth = wording.money(_rounded(step.amount, places, ROUND_HALF_EVEN).normalize(), step.currency, min(places, 2))
+    return _("%(step)s (worth %(value)s)") % {"step": told, "value": worth}
 
 
-def _lot(held: Holding) -> ways.Lot | None:
-    """One unit of a holding, where its value and its requirement are known."""
-    if held.is_cash or not held.quantity or held.value is None or held.requirement is None or held.haircut is None:
-        return None
-    with localcontext(prec=ways.DIGITS):
-        price = held.value / held.quantity
-        return ways.Lot(
-            name=held.name,
-            quantity=held.quantity,
-            price=price,
-            worth=price * (1 - held.haircut),
-            requirement=held.requirement / abs(held.quantity),
-            size=held.lot_size,
+def _conditions(case: Case, demand: Demand, ways: int) -> tuple[str, ...]:
+    options, sentences = case.options, []
+    if ways > 1:
+        sentences.append(_("Each of these alone meets the call at the prices of %(instant)s.") % {
+            "instant": wording.instant(case.at, case.zone)
+        })  # fmt: skip
+    if options.unsized:
+        sentences.append(str(UNSIZED[options.unsized]))
+    if options.refuses_sales:
+        sentences.append(_("Selling positions does not meet this call."))
+    elif not options.unsized and not any(step.verb != "deposit" for way in options.ways for step in way.steps):
+        sentences.append(_("Closing positions alone is not enough to meet it."))
+    if options.all_cash is not None:
+        together = {"n": options.calls, "amount": money(case, options.all_cash)}
+        sentences.append(
+            _("Your account has %(n)s open calls on the same equity: %(amount)s meets them all.") % together
         )
-
-
-def _told(case: Case, trade: ways.Trade) -> Mapping[str, str]:
-    value = _rounded(trade.value, case.minor, ROUND_HALF_EVEN)
-    return {"units": wording.number(trade.units), "name": wording.isolated(trade.name), "value": money(case, value)}
-
-
-def _conditions(case: Case, demand: Demand, found: ways.Ways) -> tuple[str, ...]:
-    sentences = [_("Each of these alone meets the call; you may combine parts of them.")]
-    if not (found.deposits or found.sales or found.purchases):
-        sentences = []
-    if case.regime == "minimum_equity":
-        sentences.append(_("Selling positions does not meet this call, because it does not raise your equity."))
-    elif found.deposits and not found.sales and not found.purchases:
-        sentences.append(_("No single position is large enough to meet it by closing that position alone."))
     if demand.market_cures:
         sentences.append(_("Amounts move with the market; ask us for the figure of the moment before you act."))
     else:
         sentences.append(_("A recovery of prices does not meet this call."))
-    return tuple(sentences)
+    return (*sentences, *_cushions(case))
+
+
+def _cushions(case: Case) -> tuple[str, ...]:
+    """What to pay in so as not to be called again until the deadline, where the policy lets us estimate it."""
+    words = _("%(amount)s for a chance of %(chance)s")
+    told = [
+        words % {"amount": money(case, cash), "chance": wording.percent(probability)}
+        for probability, cash in case.options.cushions
+    ]
+    if not told:
+        return ()
+    sentence = _("To stay clear of another call until the deadline, pay in %(amounts)s; an estimate, no promise.")
+    return (sentence % {"amounts": _(", or ").join(told)},)
 
 
 def what_counts() -> Section:

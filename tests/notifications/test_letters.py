@@ -89,9 +89,9 @@ def test_a_call_tells_how_much_by_when_why_and_how():
             "0.9333",
             "Valued at the prices of Mon 2 Mar 2026, 10:00 New York time",
             "Pay in 100.00 USD in cleared funds.",
-            "worth 142.86 USD at a margin rate of 30\u00a0%",
+            "Or deposit other marginable securities worth 142.86 USD, margined at 30\u00a0% or less.",
             "Or deposit 3 more XYZ (worth 150.00 USD).",
-            "Or sell 7 XYZ (worth 350.00 USD).",
+            "Or sell 7 XYZ (worth 350.00 USD); our fee is 0.35 USD.",
             "Amounts move with the market",
             "without contacting you first",
             "We choose what to sell",
@@ -387,7 +387,7 @@ def test_a_strange_name_is_shown_as_it_is_and_does_nothing(name, settings):
 def test_an_instrument_written_from_right_to_left_does_not_turn_the_figures_beside_it():
     rows.swept_house(name="שמש בע״מ")
     for part in parts(told("call.issued")):
-        assert "Or sell 7 \u2068שמש בע״מ\u2069 (worth 350.00 USD)." in part
+        assert "Or sell 7 \u2068שמש בע״מ\u2069 (worth 350.00 USD); our fee is 0.35 USD." in part
 
 
 @pytest.mark.parametrize("kind", writers.KINDS)

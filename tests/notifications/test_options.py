@@ -1,4 +1,4 @@
-"""What a client is told of a call on options: every position with its price, and only cures that are sure."""
+"""What a client is told of a call on options: every position with its price, and only cures that were tried."""
 
 import pytest
 
@@ -30,15 +30,18 @@ def test_every_position_is_told_with_the_price_it_was_taken_at(text):
     assert "Together: XYZ call 55, XYZ |  | 15,000.00" in table
 
 
-def test_only_cash_is_named_as_a_cure_because_closing_one_leg_may_uncover_another(text):
+def test_puts_are_bought_back_at_what_they_release_after_price_and_fee(text):
     cures = text.split("HOW TO MEET IT")[1].split("WHAT COUNTS AS RECEIVED")[0]
-    assert [line for line in cures.splitlines() if line.startswith("*")] == ["* Pay in 1,000.00 USD in cleared funds."]
+    named = [line.removeprefix("* ") for line in cures.splitlines() if line.startswith("*")]
+    assert named[0] == "Pay in 1,000.00 USD in cleared funds."
+    # A put bought back costs 100.10 and lowers what is required by 600: two leave 0.20 missing.
+    assert "Or buy back 3 XYZ put 45 (worth 300.00 USD); our fee is 0.30 USD." in named
 
 
-def test_naked_options_alone_are_not_offered_to_be_bought_back_as_if_they_were_stock():
+def test_naked_options_alone_are_bought_back_too():
     options.quoted_xyz()
     options.strategies()
-    options.account("us_margin", "2900", XYZ_P45=-5)  # 3,000 are asked
+    options.account("us_margin", "2900", XYZ_P45=-5)  # 3,000 are asked; one put bought back leaves 2,799.90 of 2,400
     sweep.run("securities", at=MONDAY)
     notices.prepare(at=MONDAY)
-    assert "buy back" not in Notice.objects.get().text
+    assert "Or buy back 1 XYZ put 45 (worth 100.00 USD); our fee is 0.10 USD." in Notice.objects.get().text

@@ -9,6 +9,7 @@ from margin import calls
 from margin.models import MarginCall
 from margin.workflow import Cause, Resolution, Verb
 from notifications import cases, notices
+from notifications.cure_options import MOST_SIZED
 from notifications.models import Horizon, Notice
 from tests.margin import rows as margin_rows
 from tests.notifications import rows
@@ -140,12 +141,12 @@ def test_in_a_restored_system_with_a_new_identity_everything_is_looked_at_again(
     assert notices.prepare(at=LATER) == 1
 
 
-def test_notices_are_gathered_in_a_fixed_number_of_queries(django_assert_num_queries):
-    made = [rows.issued() for _ in range(10)]
+def test_a_storm_of_notices_is_gathered_in_a_fixed_number_of_queries(django_assert_num_queries):
+    made = [rows.issued() for _ in range(MOST_SIZED + 10)]
     events = [rows.event(call, "call.issued").pk for call in made]
     with django_assert_num_queries(3):
-        one = cases.gather(events[:1])
+        some = cases.gather(events[: MOST_SIZED + 1])
     with django_assert_num_queries(3):
-        ten = cases.gather(events)
-    assert len(ten.events) == 10
-    assert one.case(events[0]) == ten.case(events[0])
+        all_of_them = cases.gather(events)
+    assert len(all_of_them.events) == MOST_SIZED + 10
+    assert some.case(events[0]) == all_of_them.case(events[0])
