@@ -5,7 +5,6 @@ A new verb is one rule: say who may do it in which state (tests/workflow/table.p
 
 from datetime import timedelta
 
-from django.db import DatabaseError
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -13,6 +12,7 @@ from accounts.models import Fill
 from margin import actors, calls, casework, claims, disputes, liquidation, requests
 from margin.models import Cure, Dispute, MarginCall, PlanFill, Request, Task
 from margin.workflow import Cause, Resolution, Verb
+from notifications import notices
 from tests.machine import world
 from tests.machine.core import PICK
 from tests.machine.letter_rules import Letters
@@ -210,8 +210,8 @@ class People(Letters):
     # --- what clients say ------------------------------------------------------------------------------------------
 
     @rule(pick=PICK, who=PICK, part=st.sampled_from(["all", "half", "more"]), by_client=st.booleans())
-    def dispute(self, pick: int, who: int, part: str, by_client: bool) -> None:
-        call, actor = self.call(pick, Verb.DISPUTE), self.person(who, Verb.DISPUTE)
+    def dispute(self, pick: int, who: int, part: str, by_client: bool, call: MarginCall | None = None) -> None:
+        call, actor = call or self.call(pick, Verb.DISPUTE), self.person(who, Verb.DISPUTE)
         if call is None:
             return
         actor = actors.client(1) if by_client else actor
@@ -245,9 +245,9 @@ class People(Letters):
         )  # fmt: skip
 
     @rule(pick=PICK, who=PICK, by_client=st.booleans(), arrives=st.booleans())
-    def claim(self, pick: int, who: int, by_client: bool, arrives: bool) -> None:
+    def claim(self, pick: int, who: int, by_client: bool, arrives: bool, call: MarginCall | None = None) -> None:
         """ "I have paid", and perhaps the money with that reference is there already."""
-        call, actor = self.call(pick, Verb.CLAIM), self.person(who, Verb.CLAIM)
+        call, actor = call or self.call(pick, Verb.CLAIM), self.person(who, Verb.CLAIM)
         if call is None:
             return
         actor, reference = actors.client(1) if by_client else actor, self.reference("claim")
@@ -341,13 +341,41 @@ class People(Letters):
             return
         reference, price = self.reference("fill"), self.mark(line.instrument.code)
         deed = lambda: world.fill(line, quantity, price, reference, self.now, actor)  # noqa: E731
-        too_much: tuple[type[Exception], ...] = (DatabaseError,) if part == "more" else ()
-        also = (*reasons(illegal=plan.state != "approved"), *too_much)
-        if self.attempt(Verb.FILL, plan.call, actor, also=also, deed=deed, perhaps=DatabaseError):
+        also = reasons(illegal=plan.state != "approved" or part == "more")
+        if self.attempt(Verb.FILL, plan.call, actor, also=also, deed=deed):
             before = Fill.objects.count()
             for _ in range(copies - 1):
                 deed()
             assert Fill.objects.count() == before
+
+    # --- the last minute ---------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, saying=st.sampled_from(["paid", "paid", "hold", "wrong", "nothing"]))
+    def speak_late(self, pick: int, saying: str) -> None:
+        """A client who was told says something half an hour before the deadline; then it passes."""
+        calls_due = MarginCall.objects.filter(state="issued", due_at__gt=self.now).order_by("due_at", "pk")
+        call = next(iter(calls_due[pick % 3 : pick % 3 + 1]), None)
+        if call is None:
+            return
+        notices.prepare(at=self.now)
+        notices.send(at=self.now)
+        self.advance(call.due_at - timedelta(minutes=30))
+        if saying == "paid":
+            self.claim(pick=1, who=1, by_client=True, arrives=False, call=call)
+        elif saying == "wrong":
+            self.dispute(pick=1, who=1, part="half", by_client=True, call=call)
+        elif saying == "hold":
+            self.hold(call)
+        self.advance(call.due_at)
+        self.sweep_attention()
+
+    def hold(self, call: MarginCall) -> None:
+        ops, sue = self.house.people["ops"], self.house.people["sue"]
+        if self.is_asked(call, Kind.HOLD) or call.requests.filter(kind=Kind.HOLD, state="granted").exists():
+            return
+        until = self.now + timedelta(hours=20)
+        asked = requests.ask_hold(call, until=until, reason=WHY, at=self.now, actor=ops)
+        requests.grant(asked, at=self.now, actor=sue)
 
     # --- what the oracle looks at ------------------------------------------------------------------------------------
 

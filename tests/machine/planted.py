@@ -18,9 +18,9 @@ from margin import (
     claims,
     cures,
     decisions,
+    grants,
     liquidation,
     prices,
-    requests,
     reversals,
     rows,
     shards,
@@ -66,7 +66,7 @@ def without_trigger(table: str, *names: str) -> dict[str, tuple[str, ...]]:
 
 _standing, _issue, _open_call = decisions.standing, decisions._issue, decisions.open_call
 _that_matter, _came_in = assessments.that_matter, cures._came_in
-_insert_calls, _apply = rows._insert, deliveries._apply
+_insert_calls, _apply, _looks_met = rows._insert, deliveries._apply, workflow._looks_met
 
 
 def escalate_at_once(standing: Any, call: OpenCall, outstanding: Decimal, at: Any) -> Cause | None:
@@ -93,12 +93,16 @@ def twice_the_amount(*given: Any) -> dict[str, Any]:
 
 def one_is_forgotten(found: Any, also: Any) -> Any:
     kept = _that_matter(found, also)
-    return {account: one for account, one in kept.items() if account != max(kept)}
+    return {account: one for account, one in kept.items() if len(kept) == 1 or account != max(kept)}
 
 
 def twice_the_release(*given: Any) -> Any:
     found = _came_in(*given)
     return {pk: [replace(one, release=one.release * 2) for one in listed] for pk, listed in found.items()}
+
+
+def met_at_once(standing: Any, call: OpenCall, outstanding: Decimal, rule: Rule, at: Any) -> Any:
+    return _looks_met(standing, call, outstanding, replace(rule, dwell=timedelta(0)), at)
 
 
 def most_of_both(standing: Any, call: OpenCall) -> Decimal:
@@ -130,6 +134,8 @@ def the_last_report_counts(delivery: Any) -> bool:
     return done
 
 
+APPROVAL = without_trigger("margin_approval", "margin_approval_is_by_another")
+PLAN = without_trigger("margin_plan", "margin_plan_is_kept")
 CALL_BOLTS = ("margin_margincall_moves_legally", "margin_margincall_has_its_event")
 ONE_OPEN = "call_is_open_once_per_account_regime_key"
 BUGS: dict[str, Bug] = {
@@ -156,7 +162,7 @@ BUGS: dict[str, Bug] = {
     ),
     "a call is met while it is short": Bug(((decisions, "standing", rosier),)),
     "the market cures what it must not cure": Bug(((decisions, "open_call", the_market_cures_all),)),
-    "a market cure need not hold": Bug(((Rule, "dwell", timedelta(0)),)),
+    "a market cure need not hold": Bug(((workflow, "_looks_met", met_at_once),)),
     "twice the deficit is called": Bug(((decisions, "_issue", twice_the_amount),)),
     "the greater of two is outstanding": Bug(((workflow, "_outstanding", most_of_both),)),
     "a payment releases twice what it is": Bug(((cures, "_came_in", twice_the_release),)),
@@ -169,9 +175,10 @@ BUGS: dict[str, Bug] = {
     "prices in quarantine are used": Bug(((prices, "_held", lambda at, known_at: {}),)),
     "who proposed a plan approves it": Bug(
         ((liquidation, "approve", anybody_approves),),
-        **without_trigger("margin_approval", "margin_approval_is_by_another"),
+        (*APPROVAL["draw"], *PLAN["draw"]),
+        (*APPROVAL["put_back"], *PLAN["put_back"]),
     ),
-    "what was sold is retracted": Bug(((requests, "_check_unsold", lambda call: None),)),
+    "what was sold is retracted": Bug(((grants, "check_unsold", lambda call: None),)),
     "a call's row changes past the door": Bug(
         ((notices, "tell_margin", told_past_the_door),), **without_trigger("margin_margincall", *CALL_BOLTS)
     ),

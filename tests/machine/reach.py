@@ -23,6 +23,8 @@ class Reach:
 
     cells: Counter[str] = field(default_factory=Counter)
     schedules: int = 0
+    whole: int = 0
+    """Schedules that ran all their steps; a few that hypothesis draws too long are cut and not counted by it either."""
     steps: int = 0
     found_in: int = 0
     """The first schedule that broke a promise."""
@@ -35,7 +37,7 @@ class Reach:
 
     def table(self) -> str:
         lines = [f"{count:8}  {name}" for name, count in sorted(self.cells.items())]
-        return "\n".join([f"{self.schedules} schedules, {self.steps} steps", *lines])
+        return "\n".join([f"{self.schedules} schedules, {self.whole} of them whole, {self.steps} steps", *lines])
 
     def missing(self, wanted: Iterable[str], *, floor: int) -> list[str]:
         return [f"{name}: {self.cells[name]} < {floor}" for name in wanted if self.cells[name] < floor]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.machine.planted import BUGS
 from tests.machine.reach import Reach
-from tests.machine.test_machine import run
+from tests.machine.running import run
 
 MOST = 200
 QUICK = ("an open call is forgotten once it is escalated", "a call is escalated before it is due")

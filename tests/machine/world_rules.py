@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -19,7 +19,7 @@ from market.guard import Incoming
 from market.models import HeldQuote, QuoteFact
 from notifications import notices
 from tests.machine import world
-from tests.machine.core import PICK, REFUSED, Core
+from tests.machine.core import PICK, REFUSED, Broken, Core
 from tests.machine.world import KINDS, D
 
 LEVELS = {
@@ -28,6 +28,28 @@ LEVELS = {
     "BTC": [D(text) for text in ("38000", "42000", "44000", "46000", "48000", "50000", "53000", "58000")],
 }
 JUNK = (D("NaN"), D(0), D(-5), D("Infinity"), D("1E+30"), D("0.0000000000001"))
+# Open calls of accounts that the sweep at this instant priced, under the same book, unlike `least`.
+OUTSTANDING = """
+SELECT c.id, c.amount_outstanding, k.least FROM margin_margincall c
+JOIN margin_assessment a ON a.account_id = c.account_id AND a.at = %s AND a.status = 'priced'
+JOIN margin_measure m ON m.assessment_id = a.id AND m.regime = c.regime
+JOIN margin_policyversion v ON v.id = c.policy_version_id
+CROSS JOIN LATERAL jsonb_array_elements(v.terms -> 'regimes') t
+CROSS JOIN LATERAL (
+    SELECT greatest(0, c.amount_called - coalesce(sum(k.release) FILTER (WHERE k.state = 'settled'), 0)) AS left_over
+    FROM margin_cure k WHERE k.call_id = c.id) settled
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN c.market_cures THEN least(settled.left_over, m.deficit) ELSE settled.left_over END AS least) k
+WHERE c.state IN ('issued', 'escalated') AND t ->> 'regime' = c.regime
+  AND abs(c.amount_outstanding - k.least) > c.amount_called * 0.01
+"""
+TOO_LATE = """
+SELECT e.id, e.kind FROM margin_event e JOIN margin_sweep s ON e.body::jsonb ->> 'actor' = 'sweep ' || s.id
+WHERE e.id > %s AND e.kind ~ '^(call|warning)[.]' AND EXISTS (
+    SELECT FROM margin_assessment a JOIN margin_sweep l ON l.id = a.sweep_id
+    JOIN margin_shard d ON d.sweep_id = l.id AND d.done_at IS NOT NULL
+    WHERE a.account_id = e.account_id AND l.id > s.id AND l.at > s.at AND l.kind IN (s.kind, 'attention'))
+"""
 AMOUNTS = (D(10), D(40), D(100), D(500), D(2000))
 JUMPS = tuple(timedelta(minutes=count) for count in (1, 7, 30, 61, 180, 600, 1500))
 
@@ -168,11 +190,18 @@ class World(Core):
         self.advance(self.now + jump)
 
     @rule()
-    def wait_until_due(self) -> None:
-        """Just past the next deadline, across nights, weekends and the change of clocks."""
-        due = MarginCall.objects.open().filter(due_at__gte=self.now).order_by("due_at").first()
-        if due is not None:
-            self.advance(due.due_at)
+    def fall_due(self) -> None:
+        """Letters go out and the next deadline passes, across nights, weekends and the change of clocks.
+
+        The simplest of all rules: hypothesis ends its simplest schedules with nothing but this one.
+        """
+        call = MarginCall.objects.open().filter(due_at__gte=self.now).order_by("due_at").first()
+        if call is None:
+            return
+        notices.prepare(at=self.now)
+        notices.send(at=self.now)
+        self.advance(call.due_at)
+        self.sweep_attention()
 
     @rule(of=st.sampled_from(["XYZ", "XYZ", "BTC"]), step=st.sampled_from([-1, 1]), told=st.booleans())
     def an_hour_passes(self, of: str, step: int, told: bool) -> None:
@@ -206,6 +235,15 @@ class World(Core):
         )
         assert not used & set(held), f"prices in quarantine were used: {used & set(held)}"
         assert not Cure.objects.filter(state="settled", movement__reversed_by__isnull=False).exists()
+        self.what_is_outstanding_is_the_less()
+
+    def what_is_outstanding_is_the_less(self) -> None:
+        """settled.md 26, of every open call that was just looked at; moves of a hundredth of the call may wait."""
+        with connection.cursor() as cursor:
+            cursor.execute(OUTSTANDING, [self.now])
+            wrong = cursor.fetchall()
+        if wrong:
+            raise Broken(f"outstanding is not the less of what cures left and the deficit: {wrong}")
 
     @rule()
     def sweep_attention(self) -> None:
@@ -222,16 +260,32 @@ class World(Core):
         with world.killed_after(statements):
             sweep.run(kind, at=self.now, ids=ids)
 
+    @rule(kind=st.sampled_from(KINDS), statements=st.integers(10, 60), step=st.sampled_from([-2, -1, 1, 2]))
+    def come_late(self, kind: str, statements: int, step: int) -> None:
+        """A sweep dies, the price moves, the next sweep is done: then the shard of the dead one is taken again."""
+        of = "BTC" if kind == "crypto" else "XYZ"
+        self.tick(of, -step)
+        self.die_while_sweeping(kind, statements)
+        self.tick(of, step)
+        self.sweep_all(kind, twice=False)
+        self.recover()
+
     @rule()
     def recover(self) -> None:
-        """What beat does every few seconds: shards of the dead are taken again."""
+        """What beat does every few seconds: shards of the dead are taken again, and act on nobody seen since."""
         self.advance(self.now + timedelta(seconds=31))
+        last = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         for shard in sweep.lapsed(self.now):
             whole = shard.sweep
             shards.work(shard, now=self.now, in_force=sweep.policies_of(whole.kind, whole.at))
             sweep.finish(whole, now=self.now)
         for whole in Sweep.objects.filter(state=Sweep.State.RUNNING):
             sweep.finish(whole, now=self.now)
+        with connection.cursor() as cursor:
+            cursor.execute(TOO_LATE, [last])
+            late = cursor.fetchall()
+        if late:
+            raise Broken(f"a sweep acted on an account that a later one had seen: {late}")
         self.now_holds(invariants.STUCK)
 
     @rule()
