@@ -75,6 +75,8 @@ class Account:
     rules: Rules
     regime: str
     fee_rate: Decimal
+    fee_minimum: Decimal = ZERO  # per trade, in the instrument's currency
+    half_spreads: Mapping[int, Decimal] = field(default_factory=dict)  # by row of Instruments, as prices are stated
     _cash: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _units: dict[int, Decimal] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -130,9 +132,8 @@ class Account:
             for i, quantity in quantities.items():
                 cash = self.cash_row(int(self.instruments.currency[i]))
                 changes[i] = changes.get(i, ZERO) + quantity
-                gross = self.proceeds(i, quantity)
-                brings = gross if self.instruments.kind[i] not in MARGINED else self.brings(i, quantity)
-                changes[cash] = changes.get(cash, ZERO) + brings - self._fee_on(i, gross)
+                brings = self.brings(i, quantity) - self.fee(i, quantity) - self.spread(i, quantity)
+                changes[cash] = changes.get(cash, ZERO) + brings
         return changes
 
     def brings(self, i: int, quantity: Decimal) -> Decimal:
@@ -163,12 +164,24 @@ class Account:
         return self._units[i]
 
     def fee(self, i: int, quantity: Decimal) -> Decimal:
-        return self._fee_on(i, self.proceeds(i, quantity))
-
-    def _fee_on(self, i: int, gross: Decimal) -> Decimal:
+        """What the trade is charged: the rate on its proceeds or the minimum, whichever is more."""
+        if not quantity:
+            return ZERO
         with exactly():
-            charged = abs(gross) * self.fee_rate
+            charged = max(abs(self.proceeds(i, quantity)) * self.fee_rate, self.fee_minimum)
         return round_up(charged, self.instruments.minor_exponent(int(self.instruments.currency[i])))
+
+    def spread(self, i: int, quantity: Decimal) -> Decimal:
+        """What crossing half the quoted spread loses against the mark; nothing where no spread is known."""
+        half = self.half_spreads.get(i, ZERO)
+        if not half or not quantity:
+            return ZERO
+        price = abs(self.instruments.price[i])
+        exponent = self.instruments.minor_exponent(int(self.instruments.currency[i]))
+        with exactly():
+            if not price:
+                return round_up(abs(quantity) * half * self.instruments.multiplier[i], exponent)
+            return round_quotient_up(abs(quantity * self.unit(i)) * half, price, exponent)
 
     def cash_row(self, currency: int) -> int:
         if currency not in self._cash:

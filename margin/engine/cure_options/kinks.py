@@ -20,12 +20,20 @@ Held = Mapping[int, tuple[Decimal, Decimal | None]]  # row of Instruments → (q
 
 
 def pieces(
-    instruments: Instruments, held: Held, row: int, *, step: Decimal, most: int, crossing: Piece | None = None
+    instruments: Instruments,
+    held: Held,
+    row: int,
+    *,
+    step: Decimal,
+    most: int,
+    crossing: Piece | None = None,
+    beyond: int | None = None,
 ) -> tuple[Piece, ...] | None:
     """Runs of 1 … most steps in which what is left is linear; None where that is not known, or there are too many.
 
     `step` is what a step adds to the size of the holding, negative when it closes. The last step may be a broken lot,
-    so it is a run by itself. `crossing` are the steps between which the cash that they move reaches zero.
+    so it is a run by itself. `crossing` are the steps between which the cash that they move reaches zero, `beyond` the
+    first whose fee is more than the minimum.
     """
     written = [(other, contract) for other in held if (contract := instruments.contract[other]) is not None]
     if instruments.contract[row] is not None or _covers_otherwise(instruments, row, [one for _, one in written]):
@@ -33,6 +41,8 @@ def pieces(
     starts = {1, most}
     if crossing is not None:
         starts |= {crossing[0], crossing[1] + 1}
+    if beyond is not None:
+        starts |= {beyond}
     taken = _deliverables(instruments, row, held, written)
     if taken:
         wholes = _wholes(abs(held[row][0]), taken, step, most)

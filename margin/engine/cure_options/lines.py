@@ -19,7 +19,7 @@ SECURITIES, COLLATERAL = "securities", "collateral"
 _BROUGHT_IN = tuple(KINDS.index(kind) for kind in ("equity", "etf", "bond", "crypto"))
 _CRYPTO = KINDS.index("crypto")
 _MOST_PACKAGES = 12
-_BOOKED = 3  # roundings of a trade: its proceeds, its fee, the cost that is kept
+_BOOKED = 4  # roundings of a trade: its proceeds, its fee, its spread, the cost that is kept
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,17 @@ class Field:
             return None
         instruments, held = self.trials.account.instruments, self.trials.held
         crossing = self._crossing(leg) if self.is_loan and step < 0 else None
-        return kinks.pieces(instruments, held, leg.row, step=step, most=most, crossing=crossing)
+        beyond = self._beyond_minimum(leg) if step < 0 else None
+        return kinks.pieces(instruments, held, leg.row, step=step, most=most, crossing=crossing, beyond=beyond)
+
+    def _beyond_minimum(self, leg: Leg) -> int | None:
+        """The first step whose fee is more than the least a trade is charged; None where there is no such least."""
+        account = self.trials.account
+        with exactly():
+            rate = abs(leg.per_step * account.unit(leg.row)) * account.fee_rate
+        if not account.fee_minimum or not rate:
+            return None
+        return floor(Fraction(account.fee_minimum) / Fraction(rate)) + 1
 
     def _crossing(self, leg: Leg) -> Piece | None:
         """Steps of closing between which the cash of the leg's currency, with what is given, reaches zero."""
@@ -104,8 +114,9 @@ class Field:
         with exactly():
             before = held + self.trials.given.get(cash, ZERO)
             brings = leg.per_step * abs(account.unit(leg.row)) * (ONE - account.fee_rate)
-            lost = Fraction(self.noise(leg)) / Fraction(account.rate(leg.row))
-        if before >= 0 or leg.held < 0 or not brings:
+            brings -= account.spread(leg.row, leg.per_step)
+            lost = Fraction(self.noise(leg)) / Fraction(account.rate(leg.row)) + Fraction(account.fee_minimum)
+        if before >= 0 or leg.held < 0 or brings <= 0:
             return None
         at, by = Fraction(-before) / Fraction(brings), ceil(lost / Fraction(brings))
         return floor(at) - by, ceil(at) + by
