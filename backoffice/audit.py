@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import Account
 from backoffice import dossier
+from backoffice.register_files import inert
 from margin import history, rows
 from margin.models import Chain, Event, MarginCall, Plan, Sweep
 
@@ -176,12 +177,3 @@ def export(request: HttpRequest, code: str) -> HttpResponse:
             ]
         )
     return response
-
-
-def inert(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula (reliability.md S8). Bodies begin with "{", hashes with a digit."""
-    return (
-        f"'{text}"
-        if text.lstrip()[:1] in {"=", "+", "-", "@", "＝", "＋", "－", "＠"} or text[:1] in "\t\r\n"
-        else text
-    )

@@ -107,6 +107,7 @@ SIDEBAR = [
         "title": "Audit",
         "items": [
             page("Audit", "verified_user", "audit", "margin.view_event"),
+            page("Regulator's desk", "menu_book", "registers", "margin.view_event"),
             rows("Events", "link", "margin_event"),
         ],
     },

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 from unfold.sites import UnfoldAdminSite
 
 
@@ -21,7 +21,7 @@ class DeskSite(UnfoldAdminSite):
     enable_nav_sidebar = True
 
     def extra_urls(self) -> list[URLPattern]:
-        from backoffice import approvals, audit
+        from backoffice import approvals, audit, regulator
 
         return [
             path("approvals/", self.admin_view(approvals.inbox), name="approvals"),
@@ -29,6 +29,13 @@ class DeskSite(UnfoldAdminSite):
             path("audit/verify/", self.admin_view(audit.verify), name="audit_verify"),
             path("audit/accounts/<str:code>/", self.admin_view(audit.account), name="audit_account"),
             path("audit/accounts/<str:code>/events.csv", self.admin_view(audit.export), name="audit_export"),
+            path("registers/", self.admin_view(regulator.register), name="registers"),
+            path("registers/<slug:name>/", self.admin_view(regulator.register), name="register"),
+            re_path(
+                r"^registers/(?P<name>[a-z]+)\.(?P<form>csv|pdf)$",
+                self.admin_view(regulator.download),
+                name="register_file",
+            ),
         ]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

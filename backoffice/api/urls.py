@@ -14,7 +14,7 @@ from accounts import corrections_api as corrections
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
-from margin import controls, controls_api, cure_api, verb_api, verbs, warning_api
+from margin import controls, controls_api, cure_api, register_api, verb_api, verbs, warning_api
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
@@ -87,6 +87,7 @@ urlpatterns = [
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),
     path("v1/clients/<path:code>/stress/", hypothetical.ClientStress.as_view(), name="clients-stress"),
     path("v1/calls/<int:id>/cure-options/", cure_api.CureOptions.as_view(), name="calls-cure-options"),
+    path("v1/registers/<slug:name>/", register_api.Registers.as_view(), name="registers"),
     *deeds,
     path("v1/", include(router.urls)),
     path("schema", SpectacularAPIView.as_view(**public), name="schema"),

@@ -19,7 +19,9 @@ COMPUTED = {  # asked by POST, and nothing is written: tests/api/test_whatif.py
     *("/api/v1/whatif/", "/api/v1/stress/", "/api/v1/accounts/{code}/whatif/", "/api/v1/accounts/{code}/stress/"),
     *("/api/v1/clients/{code}/stress/", "/api/v1/cascade/", "/api/v1/accounts/{code}/check/"),
 }
-BESIDES = {"/api/v1/calls/{id}/cure-options/"}  # answers about a row that are no row: tests/margin/test_cure_options.py
+BESIDES = {  # answers that are no row: tests/margin/test_cure_options.py, test_registers.py
+    *("/api/v1/calls/{id}/cure-options/", "/api/v1/registers/{name}/"),
+}
 ALERT = "/api/v1/accounts/{code}/alert/"  # tests/api/test_warnings.py
 ACTS = {f"/api/v1/{act.on}/{{id}}/{act.name}/" for act in verbs.ACTS} | {"/api/v1/retractions/", ALERT}  # test_verbs.py
 CONTROLS = {  # tests/flows/test_stories.py

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from backoffice import roles
 
-HOUSE_PAGES = ("approvals", "audit", "audit_verify")
+HOUSE_PAGES = ("approvals", "audit", "audit_verify", "registers")
 READERS = {"Operations", "Supervisor", "Risk", "Compliance", "Auditor"}
 
 
