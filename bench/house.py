@@ -17,6 +17,8 @@ HOUSE_RATE = Decimal("0.30")
 OPENED_AT = datetime(2026, 1, 2, 15, 0, tzinfo=UTC)
 PRICED_AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 CHUNK = 20_000
+PLAIN = ("regime", "methodology", "measure", "kinds", "terms", "parts", "watch_rate", "warning_rate", "severe_rate")
+"""What the house states of its regime: no storm gate, which would hold the calls, and no restrictions beside them."""
 
 
 def build(
@@ -69,11 +71,9 @@ def _policy() -> None:
         user = User.objects.create_user(name)
         user.groups.add(Group.objects.get(name="Risk"))
         people.append(person(user))
-    house_only = {
-        **US_MARGIN,
-        "calendar": "",
-        "regimes": [{**US_MARGIN["regimes"][0], "clock": {"unit": "hours", "count": 48}}],
-    }
+    stated = US_MARGIN["regimes"][0]
+    plain = {key: stated[key] for key in PLAIN}
+    house_only = {"sweep": US_MARGIN["sweep"], "regimes": [{**plain, "clock": {"unit": "hours", "count": 48}}]}
     version = policies.publish("us_margin", terms=house_only, effective_at=OPENED_AT, at=OPENED_AT, actor=people[0])
     policies.approve(version, at=OPENED_AT, actor=people[1])
 

@@ -11,10 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q
-
-from accounts.models import Account, Revision
-from margin import chain, rows
+from margin import chain, locked, rows
 from margin.actors import CLIENT, Actor
 from margin.models import MarginCall
 from margin.workflow import AFTER_THE_END, TRANSITIONS, WITHOUT_CALL, Cause, Resolution, State, Verb
@@ -278,16 +275,13 @@ def _carry_wave(
             steps.append(rows.step(index, move, before, seq=head.seq + 1, at=event_at))
         except CallError as error:
             outcomes[index] = Outcome(move, error=error)
-    lost = rows.insert(steps)
-    for step in lost:
-        outcomes[step.index] = Outcome(
-            step.move, error=StaleCall(f"account {step.move.account_id} already has this; nothing was changed")
-        )
-    refused = {step.index for step in lost}
-    done = [step for step in steps if step.index not in refused]
-    events = chain.append([rows.entry(step, actor) for step in done])
-    rows.update(done)
-    for step, (event_id, seq) in zip(done, events, strict=True):
+    events = rows.write(steps, actor)
+    for step in steps:
+        if step.index not in events:
+            lost = StaleCall(f"account {step.move.account_id} already has this; nothing was changed")
+            outcomes[step.index] = Outcome(step.move, error=lost)
+            continue
+        event_id, seq = events[step.index]
         heads[step.move.account_id] = chain.Head(step.move.account_id, seq, step.at)
         if step.after is not None:
             _remember(known, step.after)
@@ -319,31 +313,19 @@ def _call_of(move: Move, known: dict[Any, MarginCall], revisions: dict[int, int]
 
 
 def _revisions(moves: list[Move]) -> dict[int, int]:
-    wanted = {move.account_id for move in moves if move.revision is not None}
-    if not wanted:
-        return {}
-    found = dict(Revision.objects.filter(pk__in=wanted).values_list("pk", "number"))
-    members = Revision.objects.filter(account__margined_with__in=wanted)
-    for member in members.select_related("account"):  # what they hold counts as the lead's
-        lead = member.account.margined_with_id or member.account_id
-        found[lead] = found.get(lead, 0) + member.number
-    return found
+    return locked.revisions({move.account_id for move in moves if move.revision is not None})
 
 
 def _members(moves: list[Move]) -> set[int]:
-    """Accounts to be called that are margined with another. None of the others joins one until the transaction ends."""
-    issuing = sorted({move.account_id for move in moves if move.verb == Verb.ISSUE})
-    locked = Account.objects.filter(pk__in=issuing).order_by("pk").select_for_update(no_key=True)
-    return {pk for pk, lead in locked.values_list("pk", "margined_with") if lead is not None}
+    """Accounts to be called that are margined with another."""
+    return locked.members({move.account_id for move in moves if move.verb == Verb.ISSUE})
 
 
 def _current_calls(moves: list[Move]) -> dict[Any, MarginCall]:
     """Calls named by the moves, by id, and the open calls of accounts to be called, by uniqueness key."""
     known: dict[Any, MarginCall] = {}
     issuing = {move.account_id for move in moves if move.verb == Verb.ISSUE}
-    ids = {move.call_id for move in moves if move.call_id is not None}
-    wanted = Q(pk__in=ids) | Q(account_id__in=issuing, state__in=[State.ISSUED, State.ESCALATED])
-    for call in MarginCall.objects.filter(wanted):
+    for call in locked.calls({move.call_id for move in moves if move.call_id is not None}, open_of=issuing):
         _remember(known, call)
     return known
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from time import sleep
 from typing import Any, TypeVar
 
@@ -54,9 +55,13 @@ def text(value: object) -> object:
         return value
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return value
+    return _instant(value) if isinstance(value, datetime) else value
+
+
+@lru_cache(maxsize=1_000)
+def _instant(at: datetime) -> str:
+    """UTC, as written; a batch of events states the same few instants again and again."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def in_transaction(work: Callable[[], Result], *, is_patient: bool = False) -> Result:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
+from margin import chain
 from margin.actors import Actor
 from margin.chain import text
 from margin.models import Cure, Event, MarginCall
@@ -60,7 +61,8 @@ IDENTITY = (
     "original_due_at",
     "predecessor_id",
 )
-
+NEW: dict[str, Any] = {field.attname: field.get_default() for field in MarginCall._meta.concrete_fields}
+"""Every column of a call in the table's order, with what it is before anything is said of it."""
 
 CURE = (
     "kind",
@@ -98,16 +100,21 @@ def step(index: int, move: "Move", before: MarginCall | None, *, seq: int, at: d
     """Work out what the call will be; nothing is written. Notes on a closed call leave its row as it is."""
     if move.verb in WITHOUT_CALL or (before is not None and not before.is_open):
         return Step(index, move, before, before, seq, at)
+    changes = {**_consequences(move.verb, at), **move.changes, "seq": seq}
     if before is None:
-        after = MarginCall(account_id=move.account_id, regime=move.regime, deficiency_key=move.deficiency_key)
-        after.issued_at = at
-        after.escalation_cause = after.resolution = ""
-    else:
-        after = copy.copy(before)
-    for column, value in {**_consequences(move.verb, at), **move.changes}.items():
+        named = {"account_id": move.account_id, "regime": move.regime, "deficiency_key": move.deficiency_key}
+        return Step(index, move, None, _new({**NEW, **named, "issued_at": at, **changes}), seq, at)
+    after = copy.copy(before)
+    for column, value in changes.items():
         setattr(after, column, value)
-    after.seq = seq
     return Step(index, move, before, after, seq, at)
+
+
+def _new(columns: dict[str, Any]) -> MarginCall:
+    """A call of these columns, all of them; made as one that was read, at a third of the cost of keywords."""
+    if columns.keys() != NEW.keys():
+        raise ValueError(f"a call has no {sorted(columns.keys() - NEW.keys())}")
+    return MarginCall.from_db(None, list(columns), list(columns.values()))
 
 
 def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
@@ -148,10 +155,9 @@ def entry(step: Step, actor: Actor) -> dict[str, Any]:
     if after is not None:
         event["from"] = step.before.state if step.before else None
         columns = MUTABLE if step.before else MUTABLE + IDENTITY
-        event["row"] = {column: text(getattr(after, column)) for column in columns}
-        for column, usual in OPTIONAL.items():
-            if getattr(after, column) != usual:
-                event["row"][column] = text(getattr(after, column))
+        known = vars(after)
+        event["row"] = {column: text(known[column]) for column in columns}
+        event["row"] |= {column: text(known[column]) for column, usual in OPTIONAL.items() if known[column] != usual}
     if step.cure:
         event["cure"] = step.cure
     return event
@@ -166,10 +172,61 @@ def read(event: Event) -> dict[str, Any]:
 # --- SQL --------------------------------------------------------------------------------------------------
 
 
-def insert(steps: list[Step]) -> list[Step]:
-    """Insert the rows that steps bring into being; returns the steps that lost to an existing row."""
+def write(steps: list[Step], actor: Actor) -> dict[int, tuple[int, int]]:
+    """Write what steps of different accounts leave, with their events; (event id, seq) by the steps' index.
+
+    Steps that lost to an existing row left nothing and are not among them.
+    """
+    issuing = [step for step in steps if step.move.verb == Verb.ISSUE]
+    others = [step for step in steps if step.move.verb != Verb.ISSUE]
+    lost = {step.index for step in _insert_others(others)}
+    done = [step for step in others if step.index not in lost]
+    events = chain.append([entry(step, actor) for step in done])
+    update(done)
+    return {**issue(issuing, actor), **{step.index: event for step, event in zip(done, events, strict=True)}}
+
+
+# One statement: the index decides who may be called, and a call is there with its event or not at all.
+ONE_OPEN = "(account_id, regime, deficiency_key) WHERE state IN ('issued', 'escalated')"
+ISSUE = """
+WITH asked AS MATERIALIZED (
+    SELECT value AS entry, (value ->> 'account')::bigint AS account, place
+    FROM jsonb_array_elements(%(entries)s::jsonb) WITH ORDINALITY AS list (value, place)
+), called AS (
+    INSERT INTO margin_margincall (account_id, seq, {columns})
+    SELECT account, (entry ->> 'seq')::bigint, {columns}
+    FROM asked, jsonb_populate_record(NULL::margin_margincall, %(usual)s::jsonb || (entry -> 'row'))
+    ON CONFLICT {conflict} DO NOTHING RETURNING id, account_id
+)
+SELECT account_id, called.id, event.event_id, event.seq
+FROM margin_append_events((
+    SELECT jsonb_agg(entry || jsonb_build_object('call', called.id) ORDER BY place)
+    FROM called JOIN asked ON account = account_id
+)) AS event JOIN called USING (account_id)
+"""
+
+
+def issue(steps: list[Step], actor: Actor) -> dict[int, tuple[int, int]]:
+    """Insert new calls from what their events say; (event id, seq) by the index of the steps that did not lose."""
+    if not steps:
+        return {}
+    columns = ", ".join((*MUTABLE, *OPTIONAL, *IDENTITY))
+    entries = json.dumps([{**entry(step, actor), "seq": step.seq} for step in steps])
+    usual = json.dumps({column: text(value) for column, value in OPTIONAL.items()})
+    with connection.cursor() as cursor:
+        cursor.execute(ISSUE.format(columns=columns, conflict=ONE_OPEN), {"entries": entries, "usual": usual})
+        made = {account: rest for account, *rest in cursor.fetchall()}
+    done = {}
+    for step in steps:
+        if step.move.account_id in made and step.after is not None:
+            step.after.pk, event_id, seq = made[step.move.account_id]
+            done[step.index] = (event_id, seq)
+    return done
+
+
+def _insert_others(steps: list[Step]) -> list[Step]:
+    """Insert the rows that steps bring into being beside the call; returns the steps that lost to an existing row."""
     writers: dict[Verb, Callable[[list[Step]], list[Step]]] = {
-        Verb.ISSUE: _insert_calls,
         Verb.WARN: _insert_warnings,
         Verb.CLEAR: _clear_warnings,
         Verb.CURE: _insert_cures,
@@ -185,23 +242,6 @@ def insert(steps: list[Step]) -> list[Step]:
         if mine:
             lost += write(mine)
     return lost
-
-
-def _insert_calls(steps: list[Step]) -> list[Step]:
-    columns = ("account_id", "seq", *MUTABLE, *OPTIONAL, *IDENTITY)
-    records = [{column: text(getattr(step.after, column)) for column in columns} for step in steps]
-    ids = _insert(
-        "margin_margincall",
-        columns,
-        records,
-        conflict="(account_id, regime, deficiency_key) WHERE state IN ('issued', 'escalated')",
-        returning="account_id, id",
-    )
-    known = dict(ids)
-    for step in steps:
-        if step.after is not None:
-            step.after.pk = known.get(step.move.account_id)
-    return [step for step in steps if step.move.account_id not in known]
 
 
 def _insert_warnings(steps: list[Step]) -> list[Step]:

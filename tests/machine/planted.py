@@ -66,7 +66,7 @@ def without_trigger(table: str, *names: str) -> dict[str, tuple[str, ...]]:
 
 _standing, _issue, _open_call = decisions.standing, decisions._issue, decisions.open_call
 _that_matter, _came_in = assessments.that_matter, cures._came_in
-_insert_calls, _apply, _looks_met = rows._insert, deliveries._apply, workflow._looks_met
+_apply, _looks_met = deliveries._apply, workflow._looks_met
 
 
 def escalate_at_once(standing: Any, call: OpenCall, outstanding: Decimal, at: Any) -> Cause | None:
@@ -143,7 +143,7 @@ BUGS: dict[str, Bug] = {
         (
             (MarginCallQuerySet, "open", lambda self: self.filter(state="issued")),
             (calls, "_current_calls", lambda moves: {c.pk: c for c in MarginCall.objects.exclude(state="escalated")}),
-            (rows, "_insert", lambda *a, conflict, **k: _insert_calls(*a, conflict="", **k)),
+            (rows, "ONE_OPEN", ""),
         ),
         (f"DROP INDEX {ONE_OPEN}",),
         (
