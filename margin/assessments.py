@@ -5,7 +5,6 @@ from itself; its digest is what an event's history can be compared with.
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +20,7 @@ from margin import bulk, policies, prices, snapshot
 from margin.decisions import Found, cover
 from margin.engine import alternatives, assess, build
 from margin.engine.columns import Figures, Status
-from margin.engine.wordings import digits
+from margin.engine.wordings import Told, Wording, digits
 from margin.models import Assessment, Sweep
 from margin.snapshot import Snapshot
 
@@ -29,8 +28,8 @@ ASSESSMENT = ("id", "sweep_id", "account_id", "policy_version_id", "at", "status
               "holdings", "digest")  # fmt: skip
 MEASURE = ("id", "assessment_id", "regime", "equity", "requirement", "restore_requirement", "severe_requirement",
            "deficit", "cover")  # fmt: skip
-WORDING = ("id", "instrument_id", "code", "text")
-CHARGE_LIST = ("measure_id", "lines")
+WORDING = ("id", "instrument_id", "code", "text", "unit")
+CHARGE_LIST = ("measure_id", "wordings", "quantities", "rates")
 
 
 def that_matter(found: assess.Assessments, also: Iterable[int]) -> dict[int, Found]:
@@ -132,12 +131,10 @@ def plain(number: Decimal) -> str:
 
 def digest(holdings: str, figures: Iterable[Figures], version: int) -> str:
     """One hash over inputs and results; a replay that gives the same is equal to the cent."""
-    results = [
-        [f.regime, *(str(amount) for amount in (f.equity, f.requirement, f.restore_requirement, f.shortfall))]
-        for f in figures
-    ]
-    body = f"[{holdings},{json.dumps(results, separators=(',', ':'))},{version}]"
-    return hashlib.sha256(body.encode()).hexdigest()
+    results = ",".join(
+        [f'["{f.regime}","{f.equity}","{f.requirement}","{f.restore_requirement}","{f.shortfall}"]' for f in figures]
+    )
+    return hashlib.sha256(f"[{holdings},[{results}],{version}]".encode()).hexdigest()
 
 
 def digest_of(snap: Snapshot, found: Found) -> str:
@@ -172,11 +169,19 @@ def _charges(
         if (lines := told.get((one.row, regime)))
     ]
     wordings = list(dict.fromkeys(line.wording for _, lines in lists for line in lines))
-    ids = dict(zip(wordings, bulk.new_ids("margin_wording", len(wordings)), strict=True))
+    ids = dict(zip(wordings, map(str, bulk.new_ids("margin_wording", len(wordings))), strict=True))
     return (
-        [[pk, wording.instrument, wording.code, wording.text] for wording, pk in ids.items()],
-        [[measure, [[ids[line.wording], *line[1:]] for line in lines]] for measure, lines in lists],
+        [[pk, wording.instrument, wording.code, wording.text, wording.unit] for wording, pk in ids.items()],
+        [[measure, *_charge_list(lines, ids)] for measure, lines in lists],
     )
+
+
+def _charge_list(lines: Sequence[Told], ids: Mapping[Wording, str]) -> tuple[str, str, str | None]:
+    """The columns of a list of charges, as PostgreSQL writes arrays; no rates where all are 1."""
+    wordings, quantities, rates = zip(*lines, strict=True)
+    listed = ",".join([ids[wording] for wording in wordings])
+    stated = None if set(rates) == {"1"} else f"{{{','.join(rates)}}}"
+    return f"{{{listed}}}", f"{{{','.join(quantities)}}}", stated
 
 
 # --- explain and replay -----------------------------------------------------------------------------------

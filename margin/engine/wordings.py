@@ -1,5 +1,5 @@
-"""Tell the charges of many accounts at once: what is said of a unit of an instrument is worded once, and each account
-adds its own figures.
+"""Tell the charges of many accounts at once: what is said of a unit of an instrument is worded once, with what it is
+charged, and each account adds how many it holds.
 
 `filled` puts the two together: the JSON of exactly the charge that `explain` tells of the account alone.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from margin.engine import build, charges, sums
 from margin.engine.columns import Array
-from margin.engine.exact import ZERO, exactly, plain, scaled
+from margin.engine.exact import ZERO, exactly, plain
 from margin.engine.explain import Tree, charge, charge_tree, holding, values
 from margin.engine.measures import Levels, UnitCharge
 
@@ -28,28 +28,34 @@ _MARKED = re.compile(f"[{''.join(MARKS)}]")
 
 @dataclass(frozen=True, eq=False)
 class Wording:
-    """The JSON of a charge, with MARKS in place of an account's own figures."""
+    """The JSON of a charge, with MARKS in place of an account's own figures, and what one unit is charged."""
 
     instrument: int | None
     code: str
     text: str
+    unit: str
 
 
 class Told(NamedTuple):
-    """One charge of one account: a wording and what goes in the place of its marks, in plain digits."""
+    """One charge of one account: a wording, the quantity held and the rate of exchange, both in plain digits."""
 
     wording: Wording
     quantity: str
-    local_amount: str
     fx: str
-    amount: str
+
+    @property
+    def local_amount(self) -> str:
+        return _times(self.quantity.removeprefix("-"), self.wording.unit)
+
+    @property
+    def amount(self) -> str:
+        return _times(self.local_amount, self.fx)
 
 
 class Unit(NamedTuple):
-    """A charge per unit: its amount, mantissa / 10^decimals, and its words, None where each holder has its own."""
+    """A charge per unit: its amount, and its words, None where each holder has its own."""
 
-    mantissa: int
-    decimals: int
+    amount: str
     wording: Wording | None
     charge: UnitCharge
     branch: str
@@ -58,9 +64,14 @@ class Unit(NamedTuple):
 def filled(told: Told) -> str:
     """The charge's JSON with the account's figures in it."""
     text = told.wording.text
-    for mark, figure in zip(MARKS, told[1:], strict=True):
+    for mark, figure in zip(MARKS, (told.quantity, told.local_amount, told.fx, told.amount), strict=True):
         text = text.replace(mark, figure)
     return text
+
+
+def _times(one: str, other: str) -> str:
+    with exactly():
+        return plain(Decimal(one) * Decimal(other))
 
 
 def tell(of_policy: sums.PolicySums, regime: int, accounts: Array) -> list[list[Told]]:
@@ -91,25 +102,31 @@ def _tell_units(of_policy: sums.PolicySums, regime: int, accounts: Array, asked:
     sides = of_policy.instrument[positions].astype(np.int64) * 2 + (book.quantity[positions] < 0)
     known, which = np.unique(sides, return_inverse=True)
     units = [_units(of_policy, regime, side // 2, bool(side % 2)) for side in known.tolist()]
-    rates = [(*scaled(rate), plain(rate)) for rate in of_policy.fx.listed]
+    rates = [plain(rate) for rate in of_policy.fx.listed]
     columns = (
         np.repeat(owner, lengths).tolist(),
         positions.tolist(),
         which.reshape(-1).tolist(),
-        book.quantity[positions].tolist(),
-        book.decimals[positions].tolist(),
+        _shown(book.quantity[positions], book.decimals[positions]),
         np.repeat(of_policy.fx.which[segments], lengths).tolist(),
     )
-    for k, position, place, quantity, decimals, rate in zip(*columns, strict=True):
-        if units[place]:
-            fx, fx_decimals, fx_text = rates[rate]
-            held = digits(quantity, decimals)
-        for mantissa, unit_decimals, wording, unit, branch in units[place]:
-            local, exponent = abs(quantity) * mantissa, decimals + unit_decimals
-            local_text = digits(local, exponent)
-            amount = local_text if fx_text == "1" else digits(local * fx, exponent + fx_decimals)
-            own = wording or _own(of_policy, position, unit, branch, (held, local_text, fx_text, amount))
-            told[k].append(Told(own, held, local_text, fx_text, amount))
+    for k, position, place, held, rate in zip(*columns, strict=True):
+        for unit in units[place]:
+            told[k].append(
+                Told(unit.wording, held, rates[rate])
+                if unit.wording
+                else _own(of_policy, position, unit, held, rates[rate])
+            )
+
+
+def _shown(mantissas: Array, decimals: Array) -> list[str]:
+    """Each mantissa / 10^decimals in plain digits; of equal ones, one is written."""
+    known: dict[tuple[int, int], str] = {}
+    numbers = list(zip(mantissas.tolist(), decimals.tolist(), strict=True))
+    for number in numbers:
+        if number not in known:
+            known[number] = digits(*number)
+    return [known[number] for number in numbers]
 
 
 def digits(mantissa: int, decimals: int) -> str:
@@ -128,25 +145,25 @@ def _units(of_policy: sums.PolicySums, regime: int, i: int, is_short: bool) -> l
         amount = unit.amount.short[i] if is_short else unit.amount.long[i]
         if amount:
             branch = unit.branch.short[i] if is_short else unit.branch.long[i]
-            found.append(Unit(*scaled(amount), _shared(of_policy, unit, branch, i), unit, branch))
+            found.append(Unit(plain(amount), _shared(of_policy, unit, branch, i, plain(amount)), unit, branch))
     return found
 
 
-def _shared(of_policy: sums.PolicySums, unit: UnitCharge, branch: str, i: int) -> Wording | None:
+def _shared(of_policy: sums.PolicySums, unit: UnitCharge, branch: str, i: int, amount: str) -> Wording | None:
     """The words for every holder; None where the instrument's own text has marks in it."""
     sentence = unit.sentences[branch]
     who = holding(of_policy.held, i, "")
     if _MARKED.search("".join((who["code"], who["currency"], unit.code, branch, sentence.law, sentence.template))):
         return None
     tree = _unit_tree(of_policy, unit, branch, i, _QUANTITY, _FIGURES)
-    return Wording(int(of_policy.held.ids[i]), unit.code, json.dumps(tree, ensure_ascii=False))
+    return Wording(int(of_policy.held.ids[i]), unit.code, json.dumps(tree, ensure_ascii=False), amount)
 
 
-def _own(
-    of_policy: sums.PolicySums, position: int, unit: UnitCharge, branch: str, figures: tuple[str, str, str, str]
-) -> Wording:
-    i, amounts = int(of_policy.instrument[position]), dict(zip(_FIGURES, figures[1:], strict=True))
-    return _worded(_unit_tree(of_policy, unit, branch, i, figures[0], amounts))
+def _own(of_policy: sums.PolicySums, position: int, unit: Unit, quantity: str, fx: str) -> Told:
+    """A charge per unit in words of its holder's own."""
+    i, local = int(of_policy.instrument[position]), _times(quantity.removeprefix("-"), unit.amount)
+    figures = dict(zip(_FIGURES, (local, fx, _times(local, fx)), strict=True))
+    return _alone(_unit_tree(of_policy, unit.charge, unit.branch, i, quantity, figures))
 
 
 def _unit_tree(
@@ -162,17 +179,18 @@ def _others(
 ) -> Iterator[Told]:
     """What groups, the whole account and floors are charged: said of this account alone."""
     lines = [*charges.group_lines(of_policy, regime, account), *charges.account_lines(levels, row)]
-    charged = sum((Decimal(one.amount) for one in so_far), ZERO) + sum((line.amount for line in lines), ZERO)
-    lines += charges.floor_lines(of_policy, regime, account, charged)
+    if any(part.floors is not None for part in of_policy.parts[regime]):
+        charged = sum((Decimal(one.amount) for one in so_far), ZERO) + sum((line.amount for line in lines), ZERO)
+        lines += charges.floor_lines(of_policy, regime, account, charged)
     for line in lines:
-        tree = charge(of_policy, line, levels, row)
-        yield Told(_worded(tree), "", tree["local_amount"], tree["fx"], tree["amount"])
+        yield _alone(charge(of_policy, line, levels, row))
 
 
-def _worded(tree: Tree) -> Wording:
-    """Words for one charge with its figures in them; a mark in its own text is escaped."""
+def _alone(tree: Tree) -> Told:
+    """A charge with its figures in its words, told of one account: once its amount. A mark in its text is escaped."""
     text = json.dumps(tree, ensure_ascii=False)
-    return Wording(tree["instrument"], tree["rule"], json.dumps(tree) if _MARKED.search(text) else text)
+    text = json.dumps(tree) if _MARKED.search(text) else text
+    return Told(Wording(tree["instrument"], tree["rule"], text, tree["amount"]), "1", "1")
 
 
 __all__ = ["MARKS", "Told", "Wording", "digits", "filled", "tell"]
