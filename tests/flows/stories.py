@@ -158,7 +158,7 @@ def build(folder: Path, monkeypatch: Any, *, at: datetime | None = None) -> Hous
         user = User.objects.create_user(name, is_staff=True)
         user.groups.add(Group.objects.get(name=role))
     scopes = [word for scope in SCOPES for word in ("--scope", scope)]
-    key = house.run("create_api_key", "machines", "--by", "olga", *scopes).strip()
+    key = house.run("create_api_key", "machines", "--by", "olga", "--days", "300", *scopes).strip()
     house.machine = Client(headers={"Authorization": f"Bearer {key}"})
     house.run("load_calendars", "--first", "2026-01-01", "--until", "2026-12-31")
     (folder / "instruments.csv").write_text(INSTRUMENTS)
