@@ -43,6 +43,7 @@ class ClientAdmin(ReadOnlyAdmin):
     list_display = ("code", "name", "language", "time_zone", "is_counterparty", at_column("created_at"))
     list_filter = ("language", "is_counterparty")
     search_fields = ("code", "name", "contacts__email")
+    change_form_template = "desk/client.html"
 
     def tables(self, request: HttpRequest, obj: Client) -> list[Table]:
         contacts = Contact.objects.filter(client=obj)

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 
 from accounts.admin import RECENT, holdings, movements
 from accounts.models import Account
+from backoffice import sheets
 from backoffice.badges import state_badge
 from margin.admin import measured
 from margin.models import Assessment, MarginCall, SmaEntry
@@ -38,8 +39,12 @@ class AccountAdmin(ReadOnlyAdmin):
     change_form_template = "desk/account.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(explain)
-        return [path("<str:code>/explain/", view, name="accounts_account_explain"), *super().get_urls()]
+        guard = self.admin_site.admin_view
+        return [
+            path("forms/<slug:name>/", guard(sheets.show), name="sheet"),
+            path("<str:code>/explain/", guard(explain), name="accounts_account_explain"),
+            *super().get_urls(),
+        ]
 
     def tables(self, request: HttpRequest, obj: Account) -> list[Table]:
         stands = [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj)]

@@ -3,6 +3,8 @@
 The hall adds who acts and that a repeat has one effect (`backoffice.api.writing.acting`).
 """
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -256,7 +258,7 @@ class Retractions(APIView):
         require_role(actor, calls.MAY[workflow.Verb.PROPOSE_CANCEL])
         body = request.data if isinstance(request.data, dict) else {}
         said = read({name: value for name, value in body.items() if name != "calls"}, {**BY_PRICE, **WHY})
-        listed = _named(body["calls"]) if "calls" in body else _resting(said)
+        listed = _named(body["calls"]) if "calls" in body else resting(said)
         why = {name: said[name] for name in WHY}
         asked = requests.ask_retraction(listed, at=clock.now(), actor=actor, **why)
         batch = asked[0].batch
@@ -276,14 +278,21 @@ class Calls(api.Calls):
         account = Account.objects.filter(code=said.pop("account")).first()
         if account is None:
             raise strict.refuse("account", "is no account of ours")
-        at = clock.now()
-        try:
-            limit = policies.governing(account, at).terms.regime(said["regime"]).second_approval_above
-        except policies.NoPolicy as missing:
-            raise calls.Refused(str(missing)) from None
-        if said["amount"] <= limit:
-            return Response(answer(requests.issue(account, at=at, actor=actor, **said)), status=201)
-        return Response(answer(requests.ask_issue(account, at=at, actor=actor, **said)), status=202)
+        made = by_hand(account, at=clock.now(), actor=actor, **said)
+        return Response(answer(made), status=201 if isinstance(made, MarginCall) else 202)
+
+
+def by_hand(account: Account, *, regime: str, amount: Decimal, **said: Any) -> MarginCall | models.Request:
+    """The call, or above what the policy lets one person call the request for it. Raises calls.CallError."""
+    try:
+        stated = policies.governing(account, said["at"]).terms.regimes
+    except policies.NoPolicy as missing:
+        raise calls.Refused(str(missing)) from None
+    limits = {one.regime: one.second_approval_above for one in stated}
+    if regime not in limits:
+        raise calls.Refused(f"the policy of account {account} has no regime {regime}; it has {', '.join(limits)}")
+    deed = requests.issue if amount <= limits[regime] else requests.ask_issue
+    return deed(account, regime=regime, amount=amount, **said)
 
 
 def _named(ids: Any) -> list[MarginCall]:
@@ -296,7 +305,8 @@ def _named(ids: Any) -> list[MarginCall]:
     return found
 
 
-def _resting(said: dict[str, Any]) -> list[MarginCall]:
+def resting(said: Mapping[str, Any]) -> list[MarginCall]:
+    """The open calls that rest on the price that `said` describes (BY_PRICE). Raises strict.Refused or CallError."""
     instrument = Instrument.objects.filter(code=said["instrument"]).first() if said["instrument"] else None
     if instrument is None:
         raise strict.refuse("instrument", "name calls, or an instrument of ours whose price was wrong")

@@ -1,0 +1,169 @@
+"""Forms on pages of their own, for deeds that begin with no row of the call: one POST, one domain call, by role.
+
+What is typed is read by the same columns as the body of the API; what is wrong is said at its field and nothing typed
+is lost.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from accounts import alerts, contacts
+from accounts.models import Account, Client
+from margin import actors, calls, controls, reconciling, requests, verb_api, warning_api
+from margin.actors import Actor
+from margin.workflow import Verb
+from market import clock, strict
+from market.faces import sentence
+
+REFUSALS = (calls.CallError, clock.SkewedClock, ValueError)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One form. `of` is the row whose code it names; `deed` does it and gives the page to go to and what to say."""
+
+    name: str
+    title: str
+    note: str
+    of: str
+    roles: tuple[str, ...]
+    columns: Mapping[str, strict.Column]
+    deed: Callable[..., tuple[str, str]]
+    hints: Mapping[str, str]
+
+
+def page_of(row: Any) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=(row.pk,))
+
+
+def _account(code: str) -> Account:
+    found = Account.objects.filter(code=code).first()
+    if found is None:
+        raise strict.refuse("account", f"{code} is no account of ours")
+    return found
+
+
+def _contact(*, client: str, at: datetime, actor: Actor, **said: Any) -> tuple[str, str]:
+    found = Client.objects.filter(code=client).first()
+    if found is None:
+        raise strict.refuse("client", f"{client} is no client of ours")
+    given = {name: value for name, value in said.items() if value is not None}
+    return page_of(found), f"{contacts.state(found, by=actor.name, **given)} is on file."
+
+
+def _alert(*, account: str, level: Any, reason: str, at: datetime, actor: Actor) -> tuple[str, str]:
+    stated = alerts.state(_account(account), level, reason=reason, by=actor.name)
+    told = "by the policy alone" if level is None else f"below {level}"
+    return page_of(stated), f"{stated} is warned {told}."
+
+
+def _reconcile(*, account: str, **said: Any) -> tuple[str, str]:
+    found = _account(account)
+    reconciling.confirm(found, **said)
+    return page_of(found), f"The book of {found} is confirmed; the next sweep may meet its calls."
+
+
+def _call(*, account: str, **said: Any) -> tuple[str, str]:
+    made = verb_api.by_hand(_account(account), **said)
+    is_asked = isinstance(made, verb_api.models.Request)
+    return page_of(made), "It is asked for; another person issues it." if is_asked else f"{made} is issued."
+
+
+def _retract(*, reason_code: str, reason: str, at: datetime, actor: Actor, **said: Any) -> tuple[str, str]:
+    listed = verb_api.resting(said)
+    made = requests.ask_retraction(listed, reason_code=reason_code, reason=reason, at=at, actor=actor)
+    return page_of(made[0]), f"The retraction of {len(made)} calls is asked for; another person decides."
+
+
+ACCOUNT = {"account": strict.column(strict.code, length=24)}
+SHEETS = (
+    Sheet(
+        "contact", "Change or add a contact",
+        "Notices go to the new address from now on. An address that is not on file, with a name, is a new contact.",
+        "client", contacts.ROLES, {"client": strict.column(strict.code, length=24), **controls.CONTACT}, _contact,
+        {"email": "as it is on file", "new_email": "empty: stays", "receives_notices": "empty: as before"},
+    ),
+    Sheet(
+        "alert", "State the client's warning level", "It brings warnings forward, never later than the policy's.",
+        "account", alerts.ROLES, {**ACCOUNT, **warning_api.ASKED}, _alert,
+        {"level": "equity ÷ requirement above 1, such as 1.25; empty: by the policy alone"},
+    ),
+    Sheet(
+        "reconcile", "Confirm a book as whole", "Positions went without a trade; until somebody confirms it, no call of"
+        " the account is met.",
+        "account", reconciling.MAY_CONFIRM, {**ACCOUNT, **controls.WHY}, _reconcile, {},
+    ),
+    Sheet(
+        "call", "Call by hand", "Above what the policy lets one person call, another person issues it.",
+        "account", calls.MAY[Verb.PROPOSE_ISSUE], verb_api.BY_HAND, _call, {"amount": "such as 5000.00"},
+    ),
+    Sheet(
+        "retraction", "Retract calls of a wrong price", "All open calls whose assessment used the price; another person"
+        " grants the whole proposal.",
+        "", calls.MAY[Verb.PROPOSE_CANCEL], {**verb_api.BY_PRICE, **verb_api.WHY}, _retract,
+        {
+            "instrument": "whose price was wrong", "assessed_from": "UTC, such as 2026-11-20T15:00:00Z",
+            "assessed_until": "empty: until now", "price": "empty: any price of that time",
+        },
+    ),
+)  # fmt: skip
+BY_NAME = {sheet.name: sheet for sheet in SHEETS}
+
+
+def offered(user: Any, of: str) -> list[Sheet]:
+    """The forms about such a row ("" for the queue) that this person may fill in."""
+    role = actors.person(user).role
+    return [sheet for sheet in SHEETS if sheet.of == of and role in sheet.roles]
+
+
+def form_of(sheet: Sheet, *typed: Any, **options: Any) -> forms.Form:
+    fields = {name: _field(how, sheet.hints.get(name, "")) for name, how in sheet.columns.items()}
+    return type("SheetForm", (forms.Form,), fields)(*typed, **options)
+
+
+def _field(how: strict.Column, hint: str) -> forms.Field:
+    required = not how.optional
+    choices = list(how.options["of"]) if how.read is strict.choice else []
+    choices = ["true", "false"] if how.read is strict.boolean else choices
+    if choices:
+        words = [("", "—"), *((one, one.replace("_", " ")) for one in choices)]
+        return forms.ChoiceField(choices=words, required=required, help_text=hint)
+    return forms.CharField(required=required, help_text=hint, max_length=how.options.get("length", 64))
+
+
+def show(request: HttpRequest, name: str) -> HttpResponse:
+    """The form, what is wrong with it, or what was done."""
+    sheet = BY_NAME.get(name)
+    if sheet is None:
+        raise Http404(f"There is no form {name}.")
+    actor = actors.person(request.user)
+    if actor.role not in sheet.roles:
+        raise PermissionDenied(f"{actor.name} may not do this; it takes {' or '.join(sheet.roles)}.")
+    form = form_of(sheet, request.POST or None, initial={sheet.of: request.GET.get("of", "")})
+    if request.method == "POST" and form.is_valid() and (done := carry_out(sheet, form, actor)):
+        messages.success(request, done[1])
+        return HttpResponseRedirect(done[0])
+    context = {**admin.site.each_context(request), "title": sheet.title, "sheet": sheet, "form": form}
+    return TemplateResponse(request, "desk/sheet.html", context)
+
+
+def carry_out(sheet: Sheet, form: forms.Form, actor: Actor) -> tuple[str, str] | None:
+    """The one domain call; None where it was refused, which the form then says."""
+    try:
+        said = strict.record(form.cleaned_data, sheet.columns)
+        return sheet.deed(**said, at=clock.now(), actor=actor)
+    except strict.Refused as refusal:
+        for one in refusal.problems:
+            form.add_error(one.field if one.field in form.fields else None, one.reason)
+    except REFUSALS as refusal:
+        form.add_error(None, sentence(refusal))
+    return None
