@@ -76,6 +76,9 @@ class Account(models.Model):
     alert_rate = fields.rate(
         null=True, blank=True, help_text="The client is warned below this equity ÷ requirement; empty: by the policy"
     )
+    liquidate_last = models.JSONField(
+        default=list, blank=True, help_text="What the client wants sold last, the first the longest (accounts.wishes)"
+    )
 
     class Meta:
         ordering = ("code",)

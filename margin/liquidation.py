@@ -6,36 +6,26 @@ A plan's content never changes; an approval is bound to its hash, and the databa
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 from django.db import IntegrityError, transaction
 
 from accounts import cash, fills, holdings
 from accounts.models import Account, CashMovement, Fill
-from margin import calls, chain, policies, prices, snapshot
+from margin import calls, chain, planning, policies
 from margin.actors import Actor
-from margin.engine import assess, sizing
-from margin.engine.columns import Figures
+from margin.engine import plans
 from margin.models import Approval, MarginCall, Plan, PlanFill, PlanLine, Receivable
+from margin.planning import Position, stand
 from margin.workflow import State, Verb
 
 PEOPLE_WHEN_THE_SYSTEM_PROPOSES = 2
 
 
-@dataclass(frozen=True)
-class Position:
-    """An account as it stands now: its snapshot and its figures in the call's regime."""
-
-    snap: snapshot.Snapshot
-    figures: Figures
-
-
 def propose(call: MarginCall, *, at: datetime, actor: Actor, reason: str = "") -> Plan:
-    """Propose the smallest sale that restores the call's regime, sized on prices of now, fees included.
+    """Propose the best plan for the call by its policy's objective, on prices of now (docs/liquidation.md).
 
     Raises calls.Refused if the call is not escalated, a plan is open, the account is unpriced or nothing helps.
     """
@@ -45,10 +35,10 @@ def propose(call: MarginCall, *, at: datetime, actor: Actor, reason: str = "") -
     _check_not_held(call, at=at)
     now = stand(call, at=at)
     terms = policies.read(call.policy_version).terms
-    sized = _sized(call, now, terms.fee_rate)
+    sized = planning.size(call, now)
     if not sized.trades:
-        raise calls.Refused(f"nothing to sell for {call}: the requirement holds, or no holding would help")
-    content = _content(call, now, sized, terms.fee_rate)
+        raise calls.Refused(f"nothing to sell for {call}: {planning.why_nothing(now, sized)}")
+    content = _content(call, now, sized)
     with transaction.atomic():
         _expire(call, at=at)
         if Plan.objects.filter(call=call, state__in=(Plan.State.PROPOSED, Plan.State.APPROVED)).exists():
@@ -183,18 +173,16 @@ def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:
     is_filled = all(sum(f.fill.quantity for f in line.fills.select_related("fill")) == line.quantity
                     for line in plan.lines.all())  # fmt: skip
     try:
-        now = stand(call, at=at)
+        now: Position | None = stand(call, at=at)
     except calls.Refused:
         now = None
-    short = now.figures.shortfall if now else None
-    if short is not None and short <= call.tolerance:
+    if now is not None and now.missing <= call.tolerance:
         _close(plan, Plan.State.DONE, at=at)
         return calls.liquidate(call, residual=Decimal(0), at=at, actor=actor)
     if is_filled:
         _close(plan, Plan.State.DONE, at=at)
-        fee_rate = policies.read(call.policy_version).terms.fee_rate
-        if now and short is not None and not _sized(call, now, fee_rate).trades:
-            return _write_down(call, short, at=at, actor=actor)
+        if now is not None and planning.is_sold_out(planning.size(call, now)):
+            return _write_down(call, now.missing, at=at, actor=actor)
     return call
 
 
@@ -218,62 +206,9 @@ def _write_down(call: MarginCall, residual: Decimal, *, at: datetime, actor: Act
     return calls.liquidate(call, residual=residual, at=at, actor=actor, reason="nothing left to sell")
 
 
-def stand(call: MarginCall, *, at: datetime) -> Position:
-    """The call's account now, in the call's regime. Raises calls.Refused with the reasons if it is unpriced."""
-    account = Account.objects.get(pk=call.account_id)
-    snap = snapshot.take(
-        prices=prices.gather(at=at),
-        in_force={account.agreement: call.policy_version},
-        accounts=snapshot.Accounts(ids=[account.pk]),
-    )
-    found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
-    for figures in found.figures(np.arange(len(found))):
-        if figures.reasons:
-            raise calls.Refused(f"account {account} cannot be priced: {'; '.join(figures.reasons)}")
-        if figures.regime == call.regime:
-            return Position(snap, figures)
-    raise calls.Refused(f"account {account} is closed or no longer measured for {call.regime}")
-
-
-def _sized(call: MarginCall, now: Position, fee_rate: Decimal) -> sizing.Plan:
-    snap = now.snap
-    try:
-        return sizing.plan(snap.book, snap.instruments, snap.market, snap.rules, regime=call.regime, fee_rate=fee_rate)
-    except sizing.NotSizable as error:
-        raise calls.Refused(f"{call} cannot be sized: {error}") from None
-
-
-def _content(call: MarginCall, now: Position, sized: sizing.Plan, fee_rate: Decimal) -> str:
+def _content(call: MarginCall, now: Position, sized: plans.Plan) -> str:
     """What is approved, word for word: canonical JSON, amounts as text."""
-    codes = dict(zip(now.snap.instruments.ids.tolist(), now.snap.instruments.codes, strict=True))
-    figures = now.figures
-    body = {
-        "call": call.pk,
-        "account": call.account.code,
-        "regime": call.regime,
-        "currency": call.currency,
-        "at": chain.text(now.snap.at),
-        "fee_rate": chain.text(fee_rate),
-        "before": {
-            "equity": chain.text(figures.equity),
-            "requirement": chain.text(figures.requirement),
-            "shortfall": chain.text(figures.shortfall),
-        },
-        "lines": [
-            {
-                "instrument": trade.instrument_id,
-                "code": str(codes[trade.instrument_id]),
-                "quantity": chain.text(trade.quantity),
-                "price": chain.text(trade.price),
-                "proceeds": chain.text(trade.proceeds),
-                "fee": chain.text(trade.fee),
-            }
-            for trade in sized.trades
-        ],
-        "is_enough": sized.is_enough,
-        "residual": chain.text(sized.residual),
-    }
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return json.dumps(planning.content(call, now, sized), sort_keys=True, separators=(",", ":"))
 
 
 def content(plan: Plan) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from margin import workflow
 from margin.engine import columns, cure_options, trade_calls
+from margin.liquidation_terms import LiquidationTerms
 from margin.restriction_terms import RestrictionTerms, StrikeSchedule
 
 SWEEPS = ("securities", "crypto")
@@ -116,7 +116,7 @@ class RegimeTerms:
         """Whether trades make its calls (`margin.trades`): no sweep measures it."""
         return self.methodology == trade_calls.METHODOLOGY
 
-    @cached_property
+    @property
     def rule(self) -> workflow.Rule:
         """The part that decides."""
         return workflow.Rule(
@@ -188,6 +188,7 @@ class PolicyTerms:
     storm: StormTerms | None = None
     reconcile_rate: Decimal = Decimal("0.10")
     chances: ChanceTerms | None = None
+    liquidation: LiquidationTerms = field(default_factory=LiquidationTerms)
 
     def __post_init__(self) -> None:
         if self.chances is None and any(regime.warning_probability is not None for regime in self.regimes):

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from backoffice.demo.policies import CRYPTO_LOAN, POLICIES, US_MARGIN
-from margin import due, policies, policy_terms, restriction_terms, workflow
+from margin import due, liquidation_terms, policies, policy_terms, restriction_terms, workflow
 from margin.engine import adaptive, trade_calls
 from margin.engine.columns import KINDS, MARGIN_CLASSES
 from margin.engine.methodologies import (
@@ -314,6 +314,7 @@ READ_BY = {
     policy_terms.PolicyTerms: SCHEMA,
     policy_terms.RegimeTerms: DEFINED["regime"],
     policy_terms.StormTerms: DEFINED["storm"],
+    liquidation_terms.LiquidationTerms: DEFINED["liquidation"],
     due.Rule: DEFINED["clock"],
     due.Term: DEFINED["clock_term"],
     due.Band: DEFINED["clock"]["properties"]["bands"]["items"],

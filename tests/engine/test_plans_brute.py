@@ -1,5 +1,7 @@
 """Plans of random books against a judge: enough, one lot less is not, nothing cheaper is, and no step does harm."""
 
+from math import ceil
+
 import pytest
 
 from tests.engine.plan_world import random_judge
@@ -44,7 +46,7 @@ def _is_least(judge, trades, seed):
     less = []
     for id, quantity in trades.items():
         row, _, _ = judge.holding(id)
-        fewer = {**trades, id: judge.closing(id, -(-abs(quantity) // row.lot) - 1)}
+        fewer = {**trades, id: judge.closing(id, ceil(abs(quantity) / row.lot) - 1)}
         less.append({id: quantity for id, quantity in fewer.items() if quantity})
     enough, *short = judge.left([trades, *less])
     assert enough >= 0, seed

@@ -5,10 +5,10 @@ it is best at, what else could have been done, and, before anything is sold, whe
 """
 
 from margin.engine.cure_options.demands import Demand
-from margin.engine.plans.finding import find
+from margin.engine.plans.finding import find, released
 from margin.engine.plans.plan import Alternative, Plan, Total, Trade
 from margin.engine.plans.terms import CHEAPEST, OBJECTIVES, SMALLEST, Costs, Stage, Wants
 from margin.engine.sizing import NotSizable
 
 __all__ = ["CHEAPEST", "OBJECTIVES", "SMALLEST", "Alternative", "Costs", "Demand", "NotSizable", "Plan", "Stage"]
-__all__ += ["Total", "Trade", "Wants", "find"]
+__all__ += ["Total", "Trade", "Wants", "find", "released"]

@@ -1,6 +1,8 @@
 """Find: the best plan for one demand, weighed against other ways, in the order in which it is done."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 from margin.engine import regulation
 from margin.engine.columns import Book, Instruments, Market, Policy, RegimeRule, Rules
@@ -50,6 +52,27 @@ def find(
     every = ways.every(tries, model) if tries.lines else ()
     found = _not_dearer(tries, found, every)
     return _told(tries, wants, model, found, every, Trials(whole, (demand,), {}))
+
+
+def released(
+    book: Book,
+    instruments: Instruments,
+    market: Market,
+    rules: Rules,
+    *,
+    demand: Demand,
+    undone: Mapping[int, Decimal],
+    account_row: int = 0,
+) -> Decimal:
+    """What trades released for a demand, in base currency and exact: what is left now, less what would be with the
+    changes `undone` (by instrument id, cash among them) that put the trades back. Raises NotSizable as `find` does."""
+    policy = rules.policies[int(book.policy[account_row])]
+    only = _only(rules, int(book.policy[account_row]), _rule(policy, demand))
+    trials = Trials(_account(book, instruments, market, only, account_row, Wants()), (demand,), {})
+    rows = {int(id): row for row, id in enumerate(instruments.ids)}
+    now, then = trials.measure([{}, {rows[id]: change for id, change in undone.items()}])
+    with exactly():
+        return (now.left[0] or ZERO) - (then.left[0] or ZERO)
 
 
 def _account(
