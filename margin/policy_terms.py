@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from margin import workflow
@@ -116,7 +117,7 @@ class RegimeTerms:
         """Whether trades make its calls (`margin.trades`): no sweep measures it."""
         return self.methodology == trade_calls.METHODOLOGY
 
-    @property
+    @cached_property
     def rule(self) -> workflow.Rule:
         """The part that decides."""
         return workflow.Rule(
