@@ -65,6 +65,7 @@ LABELS = {
     "undelivered": "Undelivered",
     "closed": "Closed",
 }
+OPEN_VIEWS = LABELS.keys() - {"closed"}
 
 
 class WorkFilter(SimpleListFilter):
@@ -144,7 +145,12 @@ class QueueAdmin(ReadOnlyAdmin):
         ).prefetch_related(Prefetch("plans", queryset=open_plans, to_attr="open_plans"))
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Open calls first, the longest overdue on top; then closed ones, the latest first."""
+        """Open calls first, the longest overdue on top; then closed ones, the latest first.
+
+        Views of open calls alone come through the index of the queue, however many calls there are.
+        """
+        if request.GET.get("work") in OPEN_VIEWS:
+            return ("due_at", "id")
         return ("is_closed", "due_while_open", "-closed_at", "-id")
 
     def get_search_results(

@@ -3,10 +3,15 @@
     .venv/bin/python -m bench.bench_storm --accounts 10000 --runs 5
 
 All prices fall by more than a quarter after a calm sweep; then, round by round and each time in a fresh copy of that
-database: a bare COPY of 1,000,000 assessment rows (eight columns, four of them amounts; binary, encoded beforehand,
-into a table without keys), the sweep that calls every account, and the COPY once more. Nothing counts unless every call
+database: a bare COPY, the sweep that calls every account, and the COPY once more. Nothing counts unless every call
 is there with its event, its assessment and charges that add up. Then a million rows of the sweep's own assessments are
 copied likewise, the notices of a part of the calls are prepared, and the queue is shown.
+
+The yardstick is the bare COPY in of a million assessment rows as the goals define it: account_id bigint; equity, im, mm
+and excess numeric(20, 4); status smallint, sweep_id bigint, as_of timestamptz; binary, encoded beforehand, into a
+logged table without keys or indexes, fsync on. Two things are held against it: the door, which is the 10,000 calls with
+outbox and history alone, and the storm, which is the whole sweep from its first query to its last. Waiting for a core
+counts in seconds; the processor time of Python and of its PostgreSQL backend does not have it.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import statistics
 import time
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from bench import database
@@ -28,9 +34,9 @@ ROWS = 1_000_000
 HEADER = 19  # bytes of a binary COPY stream before its first row
 FALLS = (Decimal("0.90"), Decimal("0.80"))  # in two steps, so that no guard takes them for a mistake
 ASSESSMENT_ROWS = f"""
-SELECT n::bigint AS account, 7::bigint AS sweep, 1::smallint AS regime, 4::smallint AS status,
-       (n * 1.37 + 0.01)::numeric(20, 4) AS equity, (n * 1.41 + 0.02)::numeric(20, 4) AS requirement,
-       (n * 0.04 + 0.01)::numeric(20, 4) AS deficit, (0.9 + n * 1e-7)::numeric(20, 4) AS cover
+SELECT n::bigint AS account_id, (n * 1.37 + 0.01)::numeric(20, 4) AS equity, (n * 1.41 + 0.02)::numeric(20, 4) AS im,
+       (n * 1.39 + 0.02)::numeric(20, 4) AS mm, (n * -0.02 - 0.01)::numeric(20, 4) AS excess, 4::smallint AS status,
+       7::bigint AS sweep_id, '2026-03-02 17:00:00+00'::timestamptz AS as_of
 FROM generate_series(1, {ROWS}) AS n
 """
 
@@ -153,10 +159,21 @@ def _storm(chosen: argparse.Namespace, number: int) -> Seconds:
     from margin import sweep
 
     at = PRICED_AT + timedelta(hours=len(FALLS), seconds=1 + number)
+    worked, served = time.process_time(), _served()
     with watched() as spent:
         total = timed(lambda: sweep.run("securities", at=at))
+    processor = {"processor, Python": time.process_time() - worked, "processor, PostgreSQL": _served() - served}
     _check(chosen.accounts, sweep.Sweep.objects.get(slot_at=at))
-    return {**spent, "storm in all": total}
+    return {**spent, "storm in all": total, **processor}
+
+
+def _served() -> float:
+    """Seconds of processor time that this connection's PostgreSQL backend has used."""
+    from django.db import connection
+
+    connection.ensure_connection()
+    stated = Path(f"/proc/{connection.connection.info.backend_pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stated[11]) + int(stated[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _check(accounts: int, done: Any) -> None:
@@ -216,10 +233,15 @@ def _report(rounds: list[Seconds], chosen: argparse.Namespace) -> None:
     for name in rounds[0]:
         figures = sorted(one[name] for one in rounds)
         print(f"  {name:<30} {statistics.median(figures):8.4f} s   ({figures[0]:.4f} … {figures[-1]:.4f})")
-    for name, goal in (("bare COPY", "goal 1.0, aim 0.5"), ("COPY of its own rows", "a million of them")):
-        ratios = sorted(one["storm in all"] / one[name] for one in rounds)
-        shown = f"storm ÷ {name}"
-        print(f"  {shown:<30} {statistics.median(ratios):8.3f}     ({ratios[0]:.3f} … {ratios[-1]:.3f}; {goal})")
+    ratios = (
+        ("storm in all", "bare COPY", "goal 1.0, aim 0.5"),
+        ("door", "bare COPY", "the calls with outbox and history: goal 0.5"),
+        ("storm in all", "COPY of its own rows", "a million of them"),
+    )
+    for ours, theirs, goal in ratios:
+        found = sorted(one[ours] / one[theirs] for one in rounds)
+        shown = f"{ours} ÷ {theirs}"
+        print(f"  {shown:<37} {statistics.median(found):8.3f}     ({found[0]:.3f} … {found[-1]:.3f}; {goal})")
 
 
 if __name__ == "__main__":

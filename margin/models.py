@@ -360,7 +360,10 @@ class MarginCall(models.Model):
                 name="escalated_call_names_its_cause",
             ),
         )
-        indexes = (models.Index(fields=("state", "due_at"), name="call_by_state_and_due"),)
+        indexes = (
+            models.Index(fields=("state", "due_at"), name="call_by_state_and_due"),
+            models.Index(fields=("due_at", "id"), condition=Q(state__in=("issued", "escalated")), name="queue_by_due"),
+        )
 
     def __str__(self) -> str:
         return self.number
