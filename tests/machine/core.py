@@ -94,14 +94,27 @@ class Core(RuleBasedStateMachine):
         state_matters: bool = True,
         role_matters: bool = True,
     ) -> bool:
-        """Do it, and hold what became of it against the oracle: role × state × `also`, the error that must come.
-
-        With `perhaps` that error may come as well. Refused means that nothing was written.
-        """
+        """Do what the verb says of a call, and hold what became of it against the oracle: role × state × `also`."""
         wrong = [calls.Refused] if role_matters and not table.may(verb, actor.role) else []
         if state_matters and not table.fits(verb, call.state):
             wrong += [calls.IllegalMove, calls.Refused]
         wrong += list(also) if isinstance(also, tuple) else [also] if also else []
+        what = f"{verb} of {call.state} {call} by {actor.name} ({actor.role})"
+        return self.try_it(verb, what=what, also=tuple(wrong), perhaps=perhaps, deed=deed)
+
+    def try_it(
+        self,
+        verb: str,
+        *,
+        deed: Callable[[], Any],
+        also: tuple[type[Exception], ...],
+        perhaps: No = None,
+        what: str = "",
+    ) -> bool:
+        """Do it; one of the errors in `also`, where there are any, must come, and that of `perhaps` may.
+
+        Refused means that nothing was written.
+        """
         before = self.traces()
         savepoint = transaction.savepoint()
         try:
@@ -110,14 +123,14 @@ class Core(RuleBasedStateMachine):
             if isinstance(refusal, DatabaseError):
                 transaction.savepoint_rollback(savepoint)
                 connection.needs_rollback = False  # it was: the server is as before the deed
-            if not isinstance(refusal, tuple(wrong) or perhaps or ()):
-                raise Broken(f"{verb} of {call.state} by {actor.role} should be done: {refusal!r}") from refusal
+            if not isinstance(refusal, also or perhaps or ()):
+                raise Broken(f"{what or verb} should be done: {refusal!r}") from refusal
             if self.traces() != before:
                 raise Broken(f"refused, yet it left traces: {refusal!r}") from refusal
             self.count(verb, REFUSED)
             return False
-        if wrong:
-            raise Broken(f"{verb} of {call.state} {call} by {actor.name} ({actor.role}) should be refused: {wrong}")
+        if also:
+            raise Broken(f"{what or verb} should be refused: {also}")
         self.count(verb, DONE)
         return True
 

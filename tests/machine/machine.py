@@ -5,11 +5,11 @@ against an oracle of its own (`people_rules`).
 """
 
 from tests.machine.core import Broken, prepare_promises
-from tests.machine.people_rules import People
+from tests.machine.right_rules import Rights
 
 
-class Life(People):
-    """All rules together: the world, its clockwork, letters, people."""
+class Life(Rights):
+    """All rules together: the world, its clockwork, letters, people, rights."""
 
 
 __all__ = ["Broken", "Life", "prepare_promises"]

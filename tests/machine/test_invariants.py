@@ -156,6 +156,8 @@ BREAKS: dict[str, str] = {
     "W2 no more is outstanding than settled cures have left": CALL.format("amount_outstanding = amount_called + 1"),
     "I21 every event says who, as what and when": "UPDATE margin_event SET body = replace(body, '\"actor\"', '\"aktor\"')",
     "I19 a chain has no gap and time never runs back in it": "UPDATE margin_event SET seq = seq + 1 WHERE seq > 1",
+    "I20 an event is under a seal within five minutes, once seals are made": "INSERT INTO margin_seal VALUES"
+    " (1, now() + interval '1 day', 's', 1, '{}', '{}', 0, '', '', '', '', '')",
     "I29 an approved plan has enough approvals by others": "DELETE FROM margin_approval",
     "I31 no more is filled than a line asked for": "UPDATE margin_planline SET quantity = -0.1",
     "W3 whoever asked does not decide": REQUESTED.format(asked="now()", seq=1),

@@ -28,6 +28,7 @@ from market import calendars, fx, quotes
 from market.guard import Incoming
 from market.models import Instrument
 from notifications import notices
+from tests.api import house as api
 from tests.margin import rows
 
 D = Decimal
@@ -66,10 +67,11 @@ LOAN = {
     "at_or_beyond": True,
     "proposes": True,
 }
+STORM = {"least_calls": 2, "accounts_rate": "0.10", "instrument_rate": "0.80", "minutes": 90}
 POLICIES: dict[str, dict[str, Any]] = {
     "us_margin": {"sweep": "securities", "calendar": "XNYS", "regimes": [HOUSE, EXCHANGE], "fee_rate": "0.001"},
     "strict": {"sweep": "securities", "regimes": [STRICT], "fee_rate": "0.002", "plan_minutes": 60},
-    "loan": {"sweep": "crypto", "regimes": [LOAN], "fee_rate": "0.01"},
+    "loan": {"sweep": "crypto", "regimes": [LOAN], "fee_rate": "0.01", "storm": STORM},
 }
 KINDS = ("securities", "crypto")
 STAFF = {
@@ -166,6 +168,8 @@ class House:
     users: dict[str, User] = field(default_factory=dict)
     accounts: list[Account] = field(default_factory=list)
     instruments: dict[str, Instrument] = field(default_factory=dict)
+    feed: Any = None
+    """Whoever posts cash to the API with a key of its own."""
     last_event: int = 0
 
 
@@ -191,6 +195,8 @@ def build() -> House:
     open_account(house, "A2", {"XYZ": 100}, owed=3_050, currency="EUR")
     open_account(house, "A3", {"XYZ": 50, "QQQ": 20}, owed=2_850, agreement="strict")
     open_account(house, "A4", {"BTC": 1}, owed=31_000, agreement="loan")
+    open_account(house, "A5", {"BTC": 1}, owed=31_100, agreement="loan")
+    house.feed = api.bearer(api.key("cash:write", at=OPENED - timedelta(days=1), days=300)[1])
     look(house, OPENED)
     return house
 

@@ -48,6 +48,17 @@ TABLE: dict[Verb, tuple[tuple[str, ...], frozenset[str]]] = {
     Verb.FILL: (ANALYST, ESCALATED),
 }
 
+OFFICERS = ("Supervisor", "Compliance")
+# What is done about an account without a call of it → the roles of people who may
+RIGHTS: dict[str, tuple[str, ...]] = {
+    "restrict": ("Supervisor", "Risk", "Compliance"),
+    "waive": OFFICERS,
+    "ask for a call": ANALYST,
+    "issue a call": CHECKER,
+    "release a storm": CHECKER,
+    "confirm a book": ANALYST,
+}
+
 
 def may(verb: Verb, role: str) -> bool:
     return role in TABLE[verb][0]
