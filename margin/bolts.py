@@ -9,7 +9,7 @@ APPEND_ONLY = {
     "margin_planline": "SELECT, INSERT",
     "margin_planfill": "SELECT, INSERT",
     "margin_approval": "SELECT, INSERT",
-    "margin_cure": "SELECT, INSERT",
+    "margin_cure": "SELECT, INSERT, UPDATE",
     "margin_receivable": "SELECT, INSERT",
     "margin_assessment": "SELECT, INSERT",
     "margin_measure": "SELECT, INSERT",
