@@ -354,6 +354,7 @@ class People(Letters):
     def speak_late(self, pick: int, saying: str) -> None:
         """A client who was told says something half an hour before the deadline; then it passes."""
         calls_due = MarginCall.objects.filter(state="issued", due_at__gt=self.now).order_by("due_at", "pk")
+        calls_due = calls_due.select_related("account", "policy_version")
         call = next(iter(calls_due[pick % 3 : pick % 3 + 1]), None)
         if call is None:
             return
@@ -367,7 +368,7 @@ class People(Letters):
         elif saying == "hold":
             self.hold(call)
         self.advance(call.due_at)
-        self.sweep_attention()
+        self.sweep_all("crypto" if call.account.agreement == "loan" else "securities", twice=False)
 
     def hold(self, call: MarginCall) -> None:
         ops, sue = self.house.people["ops"], self.house.people["sue"]

@@ -260,6 +260,14 @@ class World(Core):
         with world.killed_after(statements):
             sweep.run(kind, at=self.now, ids=ids)
 
+    @rule(steps=st.integers(2, 4))
+    def crash(self, steps: int) -> None:
+        """Coins fall step by step, then a sweep finds all who hold them: a storm, where several are new."""
+        for _ in range(steps):
+            self.advance(self.now + timedelta(minutes=1))
+            self.tick("BTC", -1)
+        self.sweep_all("crypto", twice=False)
+
     @rule(kind=st.sampled_from(KINDS), statements=st.integers(10, 60), step=st.sampled_from([-2, -1, 1, 2]))
     def come_late(self, kind: str, statements: int, step: int) -> None:
         """A sweep dies, the price moves, the next sweep is done: then the shard of the dead one is taken again."""
