@@ -74,6 +74,7 @@ def test_securities_brought_in_meet_a_call_at_their_own_rate(house):
     assert after(house) == ("met", "securities", "0")
 
 
+@pytest.mark.long
 def test_other_securities_meet_it_as_well(house):
     called(house, "us_margin", TERMS, SHARES, "5000")
     bring_in(house, "ABC", "142")  # 35 each: 4,970
