@@ -89,7 +89,7 @@ def verify(request: HttpRequest) -> HttpResponse:
             **admin.site.each_context(request),
             "title": "All chains, recomputed",
             "verdict": verdict,
-            "faults": [(codes.get(fault.account_id, fault.account_id), fault) for fault in verdict.faults[:200]],
+            "faults": [(codes.get(fault.account_id, ""), fault) for fault in verdict.faults[:200]],
             "at": started,
             "seconds": (timezone.now() - started).total_seconds(),
         },

@@ -1,6 +1,6 @@
 """System checks: what the house refuses to run with. `manage.py check --deploy --database default` runs them all.
 
-Errors of production (E001 … E009) also stop the web server at once: `backoffice.wsgi` calls `refuse_unsafe`.
+Errors of production (E001 … E010) also stop the web server at once: `backoffice.wsgi` calls `refuse_unsafe`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,6 +45,9 @@ def production_is_safe(**kwargs: Any) -> list[checks.CheckMessage]:
         found.append(_error("E006", "Anybody could report deliveries: the webhook has no secret.", hint))
     if urlsplit(settings.SITE_URL).scheme != "https":
         found.append(_error("E007", f"SITE_URL {settings.SITE_URL} is not https.", "Links in mails must be https."))
+    if not settings.HISTORY_KEYS or not settings.HISTORY_ANCHOR_FILE:
+        hint = "Set HISTORY_KEYS (a folder) and HISTORY_ANCHOR_FILE, both outside the database's machine and backups."
+        found.append(_error("E010", "Nothing outside the database proves the history.", hint))
     if _is_plain_remote(settings.CELERY_BROKER_URL):
         found.append(_error("E008", "The broker is reached over the network in plain.", "Use rediss:// or amqps://."))
     return found

@@ -109,6 +109,8 @@ SIDEBAR = [
             page("Audit", "verified_user", "audit", "margin.view_event"),
             page("Regulator's desk", "menu_book", "registers", "margin.view_event"),
             rows("Events", "link", "margin_event"),
+            rows("Seals", "approval", "margin_seal"),
+            rows("Epochs", "dns", "margin_systemepoch"),
         ],
     },
     {

@@ -166,6 +166,11 @@ PEOPLE: Mapping[str, str] = {
         SELECT 'event ' || id FROM margin_event
         WHERE coalesce(body::jsonb ->> 'actor', '') = '' OR coalesce(body::jsonb ->> 'role', '') = '' OR at IS NULL
     """,
+    "I20 an event is under a seal within five minutes, once seals are made": """
+        SELECT 'event ' || e.id FROM margin_event e
+        WHERE e.recorded_at < (SELECT max(sealed_at) FROM margin_seal) - interval '5 minutes'
+          AND NOT EXISTS (SELECT FROM margin_seal s WHERE margin_ids(s.events) @> e.id)
+    """,
     "I19 a chain has no gap and time never runs back in it": """
         SELECT 'event ' || e.id FROM (
             SELECT id, seq, at, previous_hash, lag(seq, 1, 0) OVER chain AS last_seq, lag(at) OVER chain AS last_at,

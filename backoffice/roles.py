@@ -16,7 +16,7 @@ ROOMS = {
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
     " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver"
-    " request dispute task stormgate reconciliation",
+    " request dispute task stormgate reconciliation seal sweepdigest systemepoch",
     "notifications": "notice attempt delivery horizon",
 }
 

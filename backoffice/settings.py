@@ -126,6 +126,12 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- what proves the history, kept outside the database ------------------------------------------------
+HOME = Path(env.str("MARGIN_HOME", default=str(BASE_DIR / ".local")))
+HISTORY_KEYS = env.str("HISTORY_KEYS", default="" if IN_PRODUCTION else str(HOME / "keys"))
+HISTORY_ANCHOR_FILE = env.str("HISTORY_ANCHOR_FILE", default="" if IN_PRODUCTION else str(HOME / "anchors.txt"))
+AUDITORS_EMAIL = env.list("AUDITORS_EMAIL", default=["auditors@margin-desk.example"])
+
 # --- logs: one line an event, JSON in production ------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_STAMPS: list[structlog.typing.Processor] = [

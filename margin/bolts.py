@@ -20,4 +20,7 @@ APPEND_ONLY = {
     "margin_restriction": "SELECT, INSERT, UPDATE",
     "margin_strike": "SELECT, INSERT",
     "margin_waiver": "SELECT, INSERT, UPDATE",
+    "margin_seal": "SELECT, INSERT",
+    "margin_sweepdigest": "SELECT, INSERT",
+    "margin_systemepoch": "SELECT, INSERT, UPDATE",
 }

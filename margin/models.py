@@ -576,6 +576,8 @@ class Alarm(models.Model):
 # Tables from modules of their own, found by Django here.
 from margin.case_models import Dispute, Request, Task  # noqa: E402, F401
 from margin.charge_models import Charge, ChargeList, Wording  # noqa: E402, F401
+from margin.epoch_models import SystemEpoch  # noqa: E402, F401
 from margin.gate_models import Reconciliation, StormGate  # noqa: E402, F401
 from margin.restriction_models import Restriction, Strike, Waiver  # noqa: E402, F401
+from margin.seal_models import Seal, SweepDigest  # noqa: E402, F401
 from margin.sma_models import SmaEntry  # noqa: E402, F401

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import adaptive, closing, consequences, reschedules, shards, sweep, trades, warnings, watch
+from margin import adaptive, closing, consequences, epochs, reschedules, sealing, shards, sweep, trades, warnings, watch
 from margin.actors import system
 from margin.models import Shard, Sweep
 from market import clock
@@ -95,6 +95,20 @@ def restrict() -> None:
 def report_prevention() -> None:
     """Tell operations how many warned accounts came back without a call, of the week gone by."""
     warnings.report(clock.now())
+
+
+@shared_task(name="margin.seal")
+def seal_history() -> None:
+    """Look whether this is the database we knew, and seal what no seal covers yet."""
+    at = clock.now()
+    epochs.look(at=at)
+    sealing.seal(at=at)
+
+
+@shared_task(name="margin.anchor")
+def anchor_history() -> None:
+    """Write the newest seal down outside the database, and mail it to the auditors."""
+    sealing.anchor(at=clock.now())
 
 
 def slot(at: datetime, kind: str) -> datetime:

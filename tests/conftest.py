@@ -136,6 +136,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(server: Server) -> None:
     """Point Django at the server under test. Changed in place: the connections of all threads share the settings."""
+    settings.HISTORY_KEYS = settings.HISTORY_ANCHOR_FILE = ""  # not those of a house that runs from this checkout
     found = dj_database_url.parse(server.owner_url)
     options = settings.DATABASES["default"]["OPTIONS"]
     # A test may think longer inside its transaction than a process of the house ever does.
@@ -207,6 +208,8 @@ class CommittedDatabase:
             "DATABASE_URL": self.application_url or self.owner_url,
             "DATABASE_OWNER_URL": self.owner_url,
             "DATABASE_APPLICATION_ROLE": settings.DATABASE_APPLICATION_ROLE,
+            "HISTORY_KEYS": settings.HISTORY_KEYS,
+            "HISTORY_ANCHOR_FILE": settings.HISTORY_ANCHOR_FILE,
         }
 
 

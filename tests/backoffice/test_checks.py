@@ -21,6 +21,8 @@ SAFE = {
     "CELERY_BROKER_URL": "rediss://broker.broker.example:6380/0",
     "EMAIL_BACKEND": "anymail.backends.mailgun.EmailBackend",
     "ANYMAIL": {"WEBHOOK_SECRET": "user:password"},
+    "HISTORY_KEYS": "keys",
+    "HISTORY_ANCHOR_FILE": "anchors.txt",
 }
 
 
@@ -48,6 +50,8 @@ def test_a_careful_production_passes(production):
         ("ALLOWED_HOSTS", [], "margin.E003"),
         ("ANYMAIL", {}, "margin.E006"),
         ("SITE_URL", "http://desk.broker.example", "margin.E007"),
+        ("HISTORY_KEYS", "", "margin.E010"),
+        ("HISTORY_ANCHOR_FILE", "", "margin.E010"),
         ("CELERY_BROKER_URL", "redis://broker.broker.example:6379/0", "margin.E008"),
         ("CELERY_BROKER_URL", "amqp://guest@10.0.0.7//", "margin.E008"),
     ],

@@ -1,4 +1,4 @@
-"""`manage.py verify_history`: recompute every chain; exit 1 and name each fault if one is found."""
+"""`manage.py verify_history`: recompute chains, rows, seals, sweeps and anchors; exit 1 and name each fault."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from margin import history
 
 
 class Command(BaseCommand):
-    help = "Recompute every event chain from its first byte, and print one digest over all heads to keep elsewhere."
+    help = "Recompute the history from its first byte, and print one digest over all heads to keep elsewhere."
 
     def handle(self, *args: Any, **options: Any) -> None:
         verdict = history.verify_all()
@@ -18,4 +18,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{len(verdict.faults)} faults in the history; nothing may be trusted before they are explained"
             )
-        self.stdout.write(f"intact: {verdict.chains:,} chains, {verdict.events:,} events, digest {verdict.digest}")
+        for lack in verdict.unproved:
+            self.stderr.write(lack)
+        counted = f"{verdict.chains:,} chains, {verdict.events:,} events, {verdict.seals:,} seals"
+        self.stdout.write(f"intact: {counted}, digest {verdict.digest}")
