@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -42,6 +42,18 @@ CREATE TABLE IF NOT EXISTS sent (
 
 class Contradiction(ValueError):
     """A report came again under its id, but says something else: a person must ask the venue which is true."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message of ours that left under a number. `body` is what it takes to send it again."""
+
+    number: int
+    kind: str
+    client_order_id: str
+    at: datetime
+    body: bytes
+    is_withdrawn: bool
 
 
 class Journal:
@@ -193,6 +205,27 @@ class Journal:
             execution = first.setdefault(report.report_id, first.get(report.refers_to, report.refers_to))
             fills[execution] = Decimal(0) if report.told is Told.BUSTED else report.quantity
         return sum(fills.values(), Decimal(0))
+
+    # --- numbered messages ----------------------------------------------------------------------------------
+
+    def add_sent(self, number: int, *, kind: str, client_order_id: str, at: datetime, body: bytes) -> None:
+        with self.change() as base:
+            base.execute("INSERT INTO sent VALUES (?, ?, ?, ?, ?, 0)", [number, kind, client_order_id, _text(at), body])
+
+    def sent(self, number: int) -> Sent | None:
+        return next(iter(self.sent_between(number, number)), None)
+
+    def sent_between(self, first: int, last: int) -> list[Sent]:
+        found = self._all("SELECT * FROM sent WHERE number BETWEEN ? AND ? ORDER BY number", first, last)
+        return [
+            Sent(n, kind, own, datetime.fromisoformat(at), body, bool(gone)) for n, kind, own, at, body, gone in found
+        ]
+
+    def forget_sent(self) -> None:
+        """The numbers begin anew: nothing sent under the old ones may be sent again, no old question be answered."""
+        with self.change() as base:
+            base.execute("DELETE FROM sent")
+            base.execute("UPDATE questions SET is_open = 0")
 
     # --- numbers --------------------------------------------------------------------------------------------
 
