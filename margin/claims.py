@@ -45,7 +45,8 @@ def claim(
         told = calls.make(move, at=at, actor=actor)
         casework.open_for(
             MarginCall.objects.get(pk=call.pk), kind=VERIFY, due_at=at + min(pause, TO_VERIFY), at=at, actor=actor,
-            title=f"{call}: look for {amount} {currency} by {method}, reference {reference}: the client says it paid",
+            title=f"{call}: look for {chain.text(amount)} {currency} by {method}, reference {reference}:"
+            " the client says it paid",
         )  # fmt: skip
         return Cure.objects.get(call=call, seq=told)
 

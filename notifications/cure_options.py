@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 
 from margin import cure_options
 from margin.engine.cure_options import Option, Options, Value, lines
 from margin.engine.cure_options import Step as EngineStep
-from margin.models import Event
+from margin.models import Event, MarginCall
 from market.models import Instrument
 from notifications.addresses import visible
 
 log = logging.getLogger(__name__)
 
-MOST_SIZED = 20  # letters of one batch; more are a storm
+MOST_SIZED = 20  # calls of one batch; more are a storm
 MOST_WAYS = 5  # cash among them
 _RATE = Decimal("0.0001")
 
@@ -72,9 +72,10 @@ class CureOptions:
 def of_events(events: Iterable[Event], bodies: Mapping[int, Mapping[str, Any]]) -> dict[int, CureOptions]:
     """By event: the options of its open call. Left out are events that left no open call behind."""
     asking = [event for event in events if _asks(bodies[event.pk])]
-    if len(asking) > MOST_SIZED:
-        return {event.pk: CureOptions(unsized=STORM) for event in asking}
-    return {event.pk: _of_event(event, bodies[event.pk]["row"]) for event in asking}
+    current = [event for event in asking if _stands(event, bodies[event.pk]["row"])]
+    is_storm = len({event.call_id for event in current}) > MOST_SIZED
+    told = {event.pk: CureOptions(unsized=MOVED_ON) for event in asking}
+    return told | {event.pk: CureOptions(unsized=STORM) if is_storm else _of_event(event) for event in current}
 
 
 def _asks(body: Mapping[str, Any]) -> bool:
@@ -82,10 +83,14 @@ def _asks(body: Mapping[str, Any]) -> bool:
     return row.get("state") in ("issued", "escalated") and Decimal(row["amount_outstanding"]) > 0
 
 
-def _of_event(event: Event, row: Mapping[str, Any]) -> CureOptions:
+def _stands(event: Event, row: Mapping[str, Any]) -> bool:
+    """Whether the call still asks what it asked at the event."""
     call = event.call
-    if call is None or not call.is_open or call.amount_outstanding != Decimal(row["amount_outstanding"]):
-        return CureOptions(unsized=MOVED_ON)
+    return call is not None and call.is_open and call.amount_outstanding == Decimal(row["amount_outstanding"])
+
+
+def _of_event(event: Event) -> CureOptions:
+    call = cast(MarginCall, event.call)
     try:
         with transaction.atomic():
             found = cure_options.of_call(call, at=event.at, worlds=cure_options.until_due(call, at=event.at))
@@ -117,7 +122,7 @@ def of_found(found: cure_options.Found) -> CureOptions:
         ),
         refuses_sales="sale" not in asked.ways,
         calls=len(together.asked) if together else 1,
-        all_cash=max(one.cash for one in together.asked) if together else None,
+        all_cash=max(found.call.amount_outstanding, *(one.cash for one in together.asked)) if together else None,
     )
 
 
