@@ -82,7 +82,7 @@ class House:
             self._load_demo()
         self._finish(kernels, "Warming the calculation kernels")
         if is_new:  # beat sweeps securities every 15 minutes; a newcomer need not wait for the first
-            self._finish(self._manage("sweep", "securities", owner=False), "Sweeping the securities accounts")
+            self._finish(self._manage("demo", "--casework", owner=False), "Sweeping the securities accounts")
         if not self.is_demo:
             self._finish(
                 self._manage("check", "--deploy", "--database", "default", owner=False), "Checking the settings"

@@ -34,7 +34,7 @@ STAFF = (  # login, role: two people wherever two must decide
     ("auditor", "Auditor"),
     ("administrator", "Administrator"),
 )
-OPENED = timedelta(days=1)  # policies have been in force since yesterday
+OPENED = timedelta(days=10)  # policies have been in force for some days: calls were made under them (casework)
 PARAMETERS = {
     "demo_exchange": ParameterSet.Kind.SPAN,
     "demo_brackets": ParameterSet.Kind.BRACKETS,

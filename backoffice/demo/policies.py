@@ -16,13 +16,20 @@ OPTIONS = {
 
 LIFE = {"reminder_minutes": [1440, 120], "ladder_minutes": [60, 240], "hold_minutes": 1440, "claim_minutes": 120}
 STORM = {"least_calls": 20, "accounts_rate": "0.10", "instrument_rate": "0.80", "minutes": 15}
-# What FINRA expects after the third liquidation within twelve months.
+# The chance of a call follows from closes; what has none moves by a stated volatility.
+CHANCES = {"volatilities": {"equity": "0.40", "etf": "0.20", "bond": "0.08"}}
+# What FINRA expects after the third liquidation within twelve months, and what a broker may do about late payers.
 STRIKES = [
+    {
+        "name": "late payments",
+        "kinds": ["late", "liquidated"],
+        "steps": [{"at": 2, "effects": ["higher_requirements"], "days": 30}],
+    },
     {
         "name": "liquidations",
         "kinds": ["liquidated"],
         "steps": [{"at": 3, "effects": ["funds_on_hand"], "days": 90}],
-    }
+    },
 ]
 US_MARGIN: dict[str, Any] = {
     "sweep": "securities",
@@ -30,6 +37,7 @@ US_MARGIN: dict[str, Any] = {
     "fee_rate": "0.0005",
     "storm": STORM,
     "strikes": STRIKES,
+    "chances": CHANCES,
     "regimes": [
         {
             **STOCK,
@@ -241,6 +249,7 @@ MIXED: dict[str, Any] = {
             ],
             "clock": {**NEW_YORK, "count": 2},
             "watch_rate": "1.25",
+            "reversal_minutes": 1440,
             "warning_rate": "1.10",
         }
     ],
