@@ -5,11 +5,11 @@ against an oracle of its own (`people_rules`).
 """
 
 from tests.machine.core import Broken, prepare_promises
-from tests.machine.right_rules import Rights
+from tests.machine.ending_rules import Endings
 
 
-class Life(Rights):
-    """All rules together: the world, its clockwork, letters, people, rights."""
+class Life(Endings):
+    """All rules together: the world, its clockwork, letters, people, rights, ends."""
 
 
 __all__ = ["Broken", "Life", "prepare_promises"]
