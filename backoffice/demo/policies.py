@@ -16,8 +16,9 @@ OPTIONS = {
 
 LIFE = {"reminder_minutes": [1440, 120], "ladder_minutes": [60, 240], "hold_minutes": 1440, "claim_minutes": 120}
 STORM = {"least_calls": 20, "accounts_rate": "0.10", "instrument_rate": "0.80", "minutes": 15}
-# The chance of a call follows from closes; what has none moves by a stated volatility.
-CHANCES = {"volatilities": {"equity": "0.40", "etf": "0.20", "bond": "0.08"}}
+# The chance of a call follows from closes; what has none moves by a stated volatility. Stated where no option is held:
+# every world of a book with options prices them again, in every sweep.
+CHANCES = {"worlds": 100, "volatilities": {"equity": "0.40", "etf": "0.20"}}
 # What FINRA expects after the third liquidation within twelve months, and what a broker may do about late payers.
 STRIKES = [
     {
@@ -37,7 +38,6 @@ US_MARGIN: dict[str, Any] = {
     "fee_rate": "0.0005",
     "storm": STORM,
     "strikes": STRIKES,
-    "chances": CHANCES,
     "regimes": [
         {
             **STOCK,
@@ -258,6 +258,7 @@ ADAPTIVE_FUND: dict[str, Any] = {
     "sweep": "securities",
     "calendar": "24/7",
     "fee_rate": "0.0005",
+    "chances": CHANCES,
     "regimes": [
         {
             **POOL,

@@ -182,6 +182,7 @@ def worked(django_as_application):
     at = clock.now()
     assert build.build(at=at, password="a password of the test")
     casework.play(at=at)
+    sweep.run("crypto", at=at)
     return at
 
 
@@ -201,6 +202,9 @@ def test_every_part_of_a_call_s_life_can_be_seen_at_once(worked):
     assert Strike.objects.get().account.code == "A1005"
     assert Restriction.objects.filter(account__code="A1011", effect="no_withdrawal").exists()
     assert Restriction.objects.filter(account__code="A1001", effect="no_withdrawal").exists()
+    # Spruce's policy states chances, so its warning tells one.
+    warned = Event.objects.get(account__code="A7001", kind="warning.raised")
+    assert 0 <= Decimal(json.loads(warned.body)["details"]["chance"]) <= 1
     assert Reconciliation.objects.get().account.code == "A1004"
     birch_asked_to_hear_early_and_is_told_how_far_the_call_is_away()
     assert history.verify_all().is_intact
