@@ -98,7 +98,9 @@ def one_is_forgotten(found: Any, also: Any) -> Any:
 
 def twice_the_release(*given: Any) -> Any:
     found = _came_in(*given)
-    return {pk: [replace(one, release=one.release * 2) for one in listed] for pk, listed in found.items()}
+    for listed in found.values():
+        listed[:] = [replace(one, release=one.release * 2) for one in listed]
+    return found
 
 
 def met_at_once(standing: Any, call: OpenCall, outstanding: Decimal, rule: Rule, at: Any) -> Any:
