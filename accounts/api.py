@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,10 +54,20 @@ class Clients(viewsets.ReadOnlyModelViewSet[models.Client]):
 class AccountRows(wire.Rows):
     client = wire.code("client.code")
     margined_with = wire.code("margined_with.code", allow_null=True)
+    liquidate_last = serializers.SerializerMethodField(
+        help_text="What the client wants sold last, the first the longest: keep, since, by"
+    )
 
     class Meta:
         model = models.Account
-        fields = (*("code", "client", "name", "base_currency", "agreement", "margined_with", "opened_on", "closed_on"),)
+        fields = (
+            *("code", "client", "name", "base_currency", "agreement", "margined_with", "opened_on", "closed_on"),
+            "liquidate_last",
+        )
+
+    @extend_schema_field(serializers.ListField(child=serializers.DictField(child=serializers.CharField())))
+    def get_liquidate_last(self, row: models.Account) -> list[dict[str, str]]:
+        return list(row.liquidate_last)
 
 
 class AccountFilters(filters.FilterSet):

@@ -47,8 +47,18 @@ class AccountAdmin(ReadOnlyAdmin):
         ]
 
     def tables(self, request: HttpRequest, obj: Account) -> list[Table]:
-        stands = [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj)]
+        stands = [*latest_assessment(request, obj), holdings(request, obj), account_calls(request, obj), *kept(obj)]
         return [*together(request, obj), *stands, *memorandum(request, obj), *movements(obj)]
+
+
+def kept(account: Account) -> list[Table]:
+    """What its client wants sold last; nothing where there is no wish."""
+    if not account.liquidate_last:
+        return []
+    rows = [(one["keep"], figures.instant(datetime.fromisoformat(one["since"])), one["by"])
+            for one in account.liquidate_last]  # fmt: skip
+    note = "The first is kept the longest; the policy says whether this is honoured."
+    return [Table("To be sold last", ("instrument or kind", "since", "stated by"), rows, note=note)]
 
 
 def together(request: HttpRequest, account: Account) -> list[Table]:

@@ -155,6 +155,8 @@ def gather(plan: Plan) -> dict[str, Any]:
             figures.price(Decimal(line["price"])),
             figures.amount(line["proceeds"], currency),
             figures.amount(line["fee"], currency),
+            figures.amount(line.get("spread", "0"), currency),
+            line.get("slice", 1),
         )
         for line in body["lines"]
     ]
@@ -165,8 +167,62 @@ def gather(plan: Plan) -> dict[str, Any]:
         "at": timezone.now(),
         "has_expired": plan.state == Plan.State.PROPOSED and timezone.now() > plan.expires_at,
         "sized_at": datetime.fromisoformat(body["at"]),
-        "lines_table": Table("What would be closed", ("instrument", "", "units", "price", "proceeds", "fee"), lines),
+        "lines_table": Table(
+            "What would be closed",
+            ("instrument", "", "units", "price", "proceeds", "fee", "half spread", "step"),
+            lines,
+            note=lines_note(body),
+        ),
+        "weighed_table": weighed(body),
     }
+
+
+NAMES = {
+    "as_held": "in the order held",
+    "largest_loser": "the largest loser first",
+    "by_release": "by release per value",
+}
+AIMS = {
+    "smallest": "the least value traded, fees and half spreads included",
+    "cheapest": "the least fees and half spreads",
+}
+
+
+def lines_note(body: dict[str, Any]) -> str:
+    """What must be known before approving the lines."""
+    left_out = "; ".join(f"{one['code']}: {one['reason']}" for one in body.get("left_out", ()))
+    said = [
+        f"Best at: {AIMS[body['objective']]}." if body.get("objective") else "",
+        "Steps are done one after another; after each the account is no worse off." if len(body["lines"]) > 1 else "",
+        "This is the first stage; after it another plan is made." if body.get("is_staged") else "",
+        f"Newly below its requirement afterwards: {', '.join(body['breaches'])}." if body.get("breaches") else "",
+        f"Left out: {left_out}." if left_out else "",
+    ]
+    return " ".join(filter(None, said))
+
+
+def weighed(body: dict[str, Any]) -> Table | None:
+    """The plan beside the other ways it was weighed against; None for plans of the time before that was kept."""
+    if "total" not in body:
+        return None
+    rows = [("this plan", body["total"]), *((NAMES[one["name"]], one) for one in body["alternatives"])]
+    rows.append(("everything that may be sold", body["everything"]))
+    currency = body["currency"]
+    return Table(
+        "Weighed against",
+        ("way", "value", "fees", "half spreads", "orders", "left beyond the requirement", ""),
+        [
+            (
+                name,
+                *(figures.amount(one[column], currency) for column in ("value", "fee", "spread")),
+                one["orders"],
+                figures.amount(one["excess"], currency),
+                "enough" if one["is_enough"] else "not enough",
+            )
+            for name, one in rows
+        ],
+        note="No combination of whole lots is cheaper." if body["is_proven"] else "",
+    )
 
 
 def fill_rows(request: HttpRequest, plan: Plan) -> list[dict[str, Any]]:

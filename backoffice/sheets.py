@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from accounts import alerts, contacts
+from accounts import alerts, contacts, wishes
 from accounts.models import Account, Client
 from margin import actors, calls, controls, reconciling, requests, verb_api, warning_api
 from margin.actors import Actor
@@ -66,6 +66,11 @@ def _alert(*, account: str, level: Any, reason: str, at: datetime, actor: Actor)
     return page_of(stated), f"{stated} is warned {told}."
 
 
+def _keep_last(*, account: str, **said: Any) -> tuple[str, str]:
+    stated = controls.keep_last(_account(account), **said)
+    return page_of(stated), f"Of {stated} is sold last: {', '.join(wishes.kept(stated)) or 'nothing in particular'}."
+
+
 def _reconcile(*, account: str, **said: Any) -> tuple[str, str]:
     found = _account(account)
     reconciling.confirm(found, **said)
@@ -96,6 +101,12 @@ SHEETS = (
         "alert", "State the client's warning level", "It brings warnings forward, never later than the policy's.",
         "account", alerts.ROLES, {**ACCOUNT, **warning_api.ASKED}, _alert,
         {"level": "equity ÷ requirement above 1, such as 1.25; empty: by the policy alone"},
+    ),
+    Sheet(
+        "keep", "State what the client wants sold last", "Sold only when the rest is not enough, where the account's"
+        " policy honours it.",
+        "account", wishes.ROLES, {**ACCOUNT, **controls.KEEP}, _keep_last,
+        {"keep": "instruments or kinds, the one kept longest first, such as SPY, etf; empty: no wish"},
     ),
     Sheet(
         "reconcile", "Confirm a book as whole", "Positions went without a trade; until somebody confirms it, no call of"

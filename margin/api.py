@@ -1,13 +1,16 @@
 """Policies, sweeps, assessments, calls, events and plans on the wire: read only. Calls move through the door."""
 
+import json
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, viewsets
 
-from margin import models, workflow
+from margin import claims, models, workflow
 from margin.engine.sma import Kind
+from margin.hypothetical.examples import AMOUNT, TEXT, TEXTS, many, record
 from market import wire
 
 WHOLE = "[0-9]+"
@@ -172,6 +175,9 @@ class CallRows(wire.Rows):
     client = wire.code("account.client.code")
     policy = wire.code("policy_version.policy.code")
     policy_version = serializers.IntegerField(source="policy_version.number", read_only=True)
+    auto_cover_expected = serializers.SerializerMethodField(
+        help_text="Swept cash is expected to meet all of it before it is due; it counts once it has settled"
+    )
     cures = CureRows(many=True, read_only=True)
 
     class Meta:
@@ -182,8 +188,11 @@ class CallRows(wire.Rows):
             *("tolerance", "market_cures", "issued_at", "due_at", "original_due_at", "due_basis", "notified_at"),
             *("provisionally_met_at", "escalated_at", "escalation_cause", "escalation_level", "closed_at"),
             *("held_until", "paused_until", "disputed", "clock_stopped_at", "is_provisional", "reminded_at"),
-            *("resolution", "predecessor", "cures"),
+            *("resolution", "predecessor", "auto_cover_expected", "cures"),
         )
+
+    def get_auto_cover_expected(self, call: models.MarginCall) -> bool:
+        return claims.is_auto_cover_expected(call)
 
 
 class CallFilters(filters.FilterSet):
@@ -261,8 +270,30 @@ class ApprovalRows(wire.Rows):
         fields = ("approver", "approved_at", "content_hash")
 
 
+TOTAL = record(
+    value=AMOUNT, fee=AMOUNT, spread=AMOUNT, orders={"type": "integer"}, excess=AMOUNT, is_enough={"type": "boolean"}
+)
+WEIGHED = record(
+    objective=TEXT,
+    total=TOTAL,
+    stage=TOTAL,
+    everything=TOTAL,
+    alternatives=many(record(name=TEXT, trades=many(record(code=TEXT, quantity=AMOUNT)), **TOTAL["properties"])),
+    left_out=many(record(code=TEXT, reason=TEXT)),
+    breaches=TEXTS,
+    residual=AMOUNT,
+    is_enough={"type": "boolean"},
+    is_proven={"type": "boolean"},
+    is_staged={"type": "boolean"},
+)
+
+
 class PlanRows(wire.Rows):
     account = wire.code("call.account.code")
+    weighed = serializers.SerializerMethodField(
+        help_text="Of the content: what the plan is best at, what it comes to, what else could have been done, and what"
+        " selling everything would leave"
+    )
     content = serializers.CharField(read_only=True, help_text="Canonical JSON: what approvals bind to by its hash")
     proposed_by = wire.code("proposed_by.username", allow_null=True, help_text="null: the system")
     lines = PlanLineRows(many=True, read_only=True)
@@ -272,8 +303,14 @@ class PlanRows(wire.Rows):
         model = models.Plan
         fields = (
             *("id", "call", "account", "state", "content", "content_hash", "proposed_by", "proposed_at"),
-            *("expires_at", "reason", "closed_at", "lines", "approvals"),
+            *("expires_at", "reason", "closed_at", "lines", "approvals", "weighed"),
         )
+
+    @extend_schema_field({**WEIGHED, "type": ["object", "null"]})
+    def get_weighed(self, row: models.Plan) -> dict[str, Any] | None:
+        """None for a plan of the time before this was kept."""
+        body = json.loads(row.content)
+        return {name: body[name] for name in WEIGHED["properties"]} if "total" in body else None
 
 
 class PlanFilters(filters.FilterSet):

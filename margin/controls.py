@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db.models import Model
 
-from accounts import books, contacts
+from accounts import books, contacts, wishes
 from accounts.models import Account, Client, Contact
 from margin import calls, gate, models, policies, reconciling, restrictions, strikes
 from margin.actors import Actor
@@ -67,6 +67,15 @@ def _contact(client: Client, *, at: Any, actor: Actor, **said: Any) -> Contact:
         return contacts.state(client, by=actor.name, **said)
     except contacts.BadContact as refusal:
         raise calls.Refused(str(refusal)) from None
+
+
+def keep_last(account: Account, *, keep: str, reason: str, at: Any, actor: Actor) -> Account:
+    """State a client's wish as it is typed: names divided by commas, the first kept the longest; none: no wish."""
+    names = [name.strip() for name in keep.split(",") if name.strip()]
+    try:
+        return wishes.state(account, names, reason=reason, by=actor.name, at=at)
+    except wishes.BadWish as refusal:
+        raise strict.refuse("keep", str(refusal)) from None
 
 
 def _person(actor: Actor) -> Any:
@@ -126,6 +135,7 @@ CONTACT = {
     "receives_notices": strict.column(strict.boolean, optional=True),
     **WHY,
 }
+KEEP = {"keep": strict.column(strict.words, length=400, optional=True, default=""), **WHY}
 QUOTERS = ("Operations", "Supervisor", "Risk")
 SHORT = {"reason": strict.column(strict.words, length=200)}
 ACTION = {
@@ -153,6 +163,10 @@ CONTROLS = (
             **WHY,
         },
         _place, "restrictions",
+    ),
+    Control(
+        "accounts", "liquidate-last", "State what the client wants sold last", Account, "code", wishes.ROLES, KEEP,
+        keep_last, "accounts",
     ),
     Control(
         "restrictions", "lift", "Lift a restriction", models.Restriction, "pk", restrictions.PLACERS, WHY,

@@ -70,6 +70,7 @@ def of_call(
             demands=demands,
             asked=asked,
             fee_rate=snap.reading(0).terms.fee_rate,
+            fee_minimum=snap.reading(0).terms.liquidation.fee_minimum,
             have=have,
             currencies=currencies,
         )

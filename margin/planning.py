@@ -46,6 +46,12 @@ def stand(call: MarginCall, *, at: datetime) -> Position:
         in_force={account.agreement: call.policy_version},
         accounts=snapshot.Accounts(ids=[account.pk]),
     )
+    return standing(call, snap)
+
+
+def standing(call: MarginCall, snap: snapshot.Snapshot) -> Position:
+    """How the only account of a snapshot stands in the call's regime. Raises calls.Refused as `stand` does."""
+    account = call.account
     is_of_trades = plans.Demand(call.number, call.regime, ZERO).is_of_trades
     regime = call.regime
     if is_of_trades and len(snap.book):

@@ -1,9 +1,12 @@
 """Plans of random books against a judge: enough, one lot less is not, nothing cheaper is, and no step does harm."""
 
+from dataclasses import replace
 from math import ceil
 
 import pytest
 
+from margin.engine import cure_options
+from margin.engine.plans import Costs, Wants
 from tests.engine.plan_world import random_judge
 from tests.engine.test_cross import _flat_is_known  # noqa: F401 - futures at 1,000 a contract
 from tests.engine.world import D
@@ -89,3 +92,26 @@ def test_ten_thousand_plans_are_enough_and_one_lot_less_is_not():
 @pytest.mark.long
 def test_no_combination_of_ten_thousand_small_books_is_cheaper_than_its_plan():
     assert sum(check(seed, is_small=True) for seed in range(SMALL, SMALL + LONG)) > LONG * 0.5
+
+
+def test_single_sales_of_cure_options_pay_the_minimum_fee_as_well():
+    looked_at = 0
+    for seed in range(60):
+        judge = random_judge(seed)
+        if judge is None:
+            continue
+        rate, least = judge.case.fee_rate, D("9.95")
+        judge = replace(judge, wants=Wants(costs=Costs(rate, least)))
+        found = cure_options.find(
+            *judge.case.arguments(), demands=(judge.demand,), fee_rate=rate, fee_minimum=least, account_row=0
+        )
+        for option in found.trades:
+            (step,) = option.steps
+            lots = ceil(abs(step.quantity) / judge.holding(step.instrument_id)[0].lot)
+            fewer = range(max(lots - 20, 0), lots) if option.is_proven else range(lots - 1, lots)
+            wanted = [{step.instrument_id: judge.closing(step.instrument_id, n)} for n in (*fewer, lots) if n]
+            *short, enough = judge.left(wanted)
+            assert enough >= 0, seed
+            assert all(left < 0 for left in short), seed
+            looked_at += 1
+    assert looked_at > 40

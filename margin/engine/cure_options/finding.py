@@ -34,6 +34,7 @@ def find(
     demands: Sequence[Demand],
     asked: Collection[str] = (),
     fee_rate: Decimal = ZERO,
+    fee_minimum: Decimal = ZERO,
     account_row: int = 0,
     have: Decimal = ZERO,
     currencies: Sequence[str] = (),
@@ -44,7 +45,7 @@ def find(
     `have` is money the client brings in, in base currency, which the other ways then complete. Instruments `excluded`
     (ids) are not closed. Raises NotSizable, with the reason, for an account that has no price or is in doubt.
     """
-    account = Account(book, account_row, instruments, market, rules, "", fee_rate)
+    account = Account(book, account_row, instruments, market, rules, "", fee_rate, fee_minimum)
     if not demands:
         raise ValueError(f"Account {account.id} has no open call to meet")
     plain = Trials(account, tuple(demands), {})
