@@ -230,6 +230,9 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Margin Desk <margin@
 OPERATIONS_EMAIL = env.list("OPERATIONS_EMAIL", default=["operations@margin-desk.example"])
 ANYMAIL = env.json("ANYMAIL", default={})
 
+# --- venues: how orders leave (margin/venues/registry.py, docs/venues.md) -------------------------------
+VENUES = env.json("VENUES", default={})
+
 # --- API --------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["backoffice.keys.KeyAuthentication", "backoffice.keys.StaffSession"],

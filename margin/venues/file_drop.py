@@ -7,6 +7,7 @@ beside it, and a person is alarmed.
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +39,7 @@ class FileDrop:
     def __post_init__(self) -> None:
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(self.folder / "journal")
+        self.journal = Journal(journal_of(self.folder))
         for draft in (self.folder / "outbox").glob(".*.tmp"):  # begun by a process that died: no venue reads it
             draft.unlink(missing_ok=True)
 
@@ -71,6 +72,15 @@ class FileDrop:
 
     def keep(self, reports: Iterable[Report]) -> None:
         self.journal.keep(reports)
+
+    def try_out(self) -> float:
+        """Write a file that no venue reads and take it away; how many seconds that took. OSError if it cannot be."""
+        began = time.monotonic()
+        for name in FOLDERS:
+            probe = self.folder / name / ".probe.tmp"
+            _write(probe, b"\n")
+            probe.unlink()
+        return time.monotonic() - began
 
     # --- out ------------------------------------------------------------------------------------------------
 
@@ -148,6 +158,10 @@ class FileDrop:
             f"Venue {self.code}: nothing of the file {path.name} was taken. {reason}. It lies in {kept}: have the venue"
             " send it again, corrected, under a new name.",
         )
+
+
+def journal_of(folder: Path) -> Path:
+    return folder / "journal"
 
 
 def _content(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from margin.venues.fix import session
 from margin.venues.fix.venue import FixVenue
 from margin.venues.interface import NotSent, Side, Told, Unknown
 from tests.venues.acceptor import Acceptor, text
@@ -225,7 +226,7 @@ def test_a_venue_that_lost_count_is_not_believed_and_a_reset_is_a_persons_decisi
         venue.send(order(2))
     assert "agree with the venue before you reset" in until(lambda: alarms(venue))
     assert acceptor.logons == 2  # it is not tried on: its numbers would climb to ours and hide what is missing
-    venue.begin_anew()
+    session.begin_anew(venue.journal)
     until(lambda: venue.session.is_on)
     venue.send(order(2))
     assert len(reports(venue, 2)) == 2

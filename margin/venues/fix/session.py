@@ -313,3 +313,18 @@ class Session:
 
 class Closed(Broken):
     """They said goodbye, and so did we."""
+
+
+# --- what a person decides ----------------------------------------------------------------------------------
+
+
+def go_on(journal: Journal) -> None:
+    """The venue has repaired its numbers: try again after a halt."""
+    journal.set_number(HALTED, 0)
+
+
+def begin_anew(journal: Journal) -> None:
+    """At the next logon both sides count from 1. What the venue said and we did not hear is then lost to us."""
+    with journal.change():
+        journal.set_number(RESET_ASKED, 1)
+        journal.set_number(HALTED, 0)

@@ -8,7 +8,7 @@ from margin.venues.checks import refuse_odd
 from margin.venues.fix import messages
 from margin.venues.fix.hearing import Hearing
 from margin.venues.fix.line import Line
-from margin.venues.fix.session import HALTED, RESET_ASKED, Session
+from margin.venues.fix.session import Session
 from margin.venues.fix.terms import Terms
 from margin.venues.fix.wire import Fields
 from margin.venues.interface import NotSent, Order, Report
@@ -77,12 +77,3 @@ class FixVenue:
                 raise NotSent(f"venue {self.code} logged us on, but answered no test: {self.line.last_fault}")
             time.sleep(0.02)
         return time.monotonic() - began
-
-    def go_on(self) -> None:
-        """The venue has repaired its numbers: try again after a halt."""
-        self.journal.set_number(HALTED, 0)
-
-    def begin_anew(self) -> None:
-        """At the next logon both sides count from 1. What the venue said and we did not hear is then lost to us."""
-        self.journal.set_number(RESET_ASKED, 1)
-        self.journal.set_number(HALTED, 0)
