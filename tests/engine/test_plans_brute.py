@@ -26,6 +26,7 @@ def check(seed, *, is_small=False):
     _no_sign_turns(judge, trades)
     if plan.is_enough:
         _is_least(judge, trades, seed)
+        _no_exchange_is_better(judge, trades, seed)
         assert plan.residual == 0
     else:
         everything = {row.id: judge.closing(row.id, judge.lots(row.id)) for row, *_ in judge.case.held}
@@ -54,6 +55,21 @@ def _is_least(judge, trades, seed):
     enough, *short = judge.left([trades, *less])
     assert enough >= 0, seed
     assert all(left < 0 for left in short), seed
+
+
+def _no_exchange_is_better(judge, trades, seed):
+    """A lot of one line for a lot of another: either it costs no less, or it is not enough."""
+    _, cost, _ = judge.trade(trades)
+    cheaper = []
+    for i, quantity in trades.items():
+        fewer = ceil(abs(quantity) / judge.holding(i)[0].lot) - 1
+        for row, *_ in judge.case.held:
+            more = ceil(abs(trades.get(row.id, D(0))) / row.lot) + 1
+            if row.id != i and more <= judge.lots(row.id):
+                other = {**trades, i: judge.closing(i, fewer), row.id: judge.closing(row.id, more)}
+                other = {id: amount for id, amount in other.items() if amount}
+                cheaper += [other] if judge.trade(other)[1] < cost else []
+    assert not cheaper or max(judge.left(cheaper)) < 0, seed
 
 
 def _no_step_harms(judge, plan, seed):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.core import mail
 
-from backoffice.trial import bars, trials
+from backoffice.trial import bars, sales, trials
 from margin import replay, rows
 from margin.models import Approval, Assessment, Event, MarginCall, Measure, Plan, Receivable, Sweep
 from market.models import HeldQuote, Instrument
@@ -59,6 +59,14 @@ def assert_in_document(printed):
 @pytest.mark.parametrize("day", trial.days("2008"), ids=str)
 def test_the_trial_finds_what_was_worked_out_by_hand(report, day):
     assert_as_worked_out(day)
+
+
+def test_plans_and_other_ways_are_as_their_page_says(report):
+    drawn = sales.see()
+    page = (DOCUMENT.parent / "liquidation.md").read_text(encoding="utf-8")
+    assert [part for part in drawn.text.strip().split("\n\n") if part not in page] == []
+    for name, chart in drawn.charts.items():
+        assert (DOCUMENT.parent / "charts" / f"{name}.svg").read_text(encoding="utf-8") == chart
 
 
 def test_the_history_is_intact_and_every_invariant_holds(report):
