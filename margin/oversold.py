@@ -1,7 +1,7 @@
 """What a plan sold beyond the need, and what that cost the client."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -9,8 +9,7 @@ from accounts import cash
 from accounts.fills import reference
 from accounts.holdings import notional
 from accounts.models import Fill, PositionFact
-from margin import hindsight, policies, prices, snapshot
-from margin.engine import sizing
+from margin import calls, hindsight, planning, prices, snapshot
 from margin.hindsight import EVER, Otherwise, Undone
 from margin.models import Event, Plan, PlanFill
 from margin.prices import PriceSet
@@ -85,12 +84,14 @@ def _needed(plan: Plan, otherwise: Otherwise, undone: Undone) -> tuple[dict[int,
         past=snapshot.Past(at=plan.proposed_at, known_at=known_at),
     )
     book = hindsight.put_back(snap, 0, undone.get(call.account_id, {})) if len(snap.book) else snap.book
-    fee_rate = policies.read(version).terms.fee_rate
     try:
-        sized = sizing.plan(book, snap.instruments, snap.market, snap.rules, regime=call.regime, fee_rate=fee_rate)
-    except (sizing.NotSizable, IndexError) as error:
+        now = planning.standing(call, replace(snap, book=book))
+        if now.demand.is_of_trades:
+            return None, f"what was needed cannot be said: {call} came from trades"
+        sized = planning.size(call, now)
+    except calls.Refused as error:
         return None, f"what was needed cannot be said: {error}"
-    return {trade.instrument_id: trade.quantity for trade in sized.trades}, ""
+    return {trade.instrument_id: trade.quantity for trade in sized.whole}, ""
 
 
 def _sale(fill: Fill, used: Decimal, otherwise: Otherwise, now: PriceSet, reasons: tuple[str, ...]) -> Sale:

@@ -11,17 +11,18 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from django.db.models import F
 
 from accounts import fills, wishes
 from accounts.models import Account, PositionFact
-from margin import calls, chain, policies, prices, snapshot
+from margin import calls, chain, prices, snapshot
 from margin.engine import assess, plans, regulation, trade_calls
 from margin.engine.columns import KINDS, Figures
 from margin.engine.exact import round_up
 from margin.models import Cure, MarginCall, PlanFill
 from margin.workflow import Regime
 from market import calendars
-from market.models import Instrument, Quote
+from market.models import Instrument, QuoteFact
 
 ZERO = Decimal(0)
 Tree = dict[str, Any]
@@ -123,25 +124,30 @@ def is_sold_out(sized: plans.Plan) -> bool:
 
 
 def _wants(call: MarginCall, snap: snapshot.Snapshot) -> plans.Wants:
-    terms = policies.read(call.policy_version).terms
+    terms = snap.reading(0).terms
     stated = terms.liquidation
-    ids = [int(id) for id in snap.instruments.ids]
+    ids = [int(id) for id in snap.instruments.ids[snap.book.instrument]]
     return plans.Wants(
         objective=stated.objective,
-        costs=plans.Costs(terms.fee_rate, stated.fee_minimum, half_spreads(ids)),
+        costs=plans.Costs(terms.fee_rate, stated.fee_minimum, half_spreads(snap.prices, ids)),
         ranks=_ranks(call, snap) if stated.honours_liquidate_last else {},
         left_out=not_sold(ids, at=snap.at, needs_open_market=stated.needs_open_market),
         stage=plans.Stage(stated.stage_share, stated.stage_volume_share),
     )
 
 
-def half_spreads(ids: Collection[int]) -> dict[int, Decimal]:
-    """Instrument → half of ask − bid in its latest quote, as the engine states prices; only where both are known."""
-    quoted = Quote.objects.filter(pk__in=ids, bid__isnull=False, ask__isnull=False).select_related("instrument")
+def half_spreads(priced: prices.PriceSet, ids: Collection[int]) -> dict[int, Decimal]:
+    """Instrument → half of ask − bid in the quote that its price is of, as the engine states prices; only where the
+    quote has both."""
+    used = {(id, price.as_of, price.source) for id in ids if (price := priced.prices.get(id))}
+    facts = QuoteFact.objects.filter(
+        instrument__in=ids, as_of__in={as_of for _, as_of, _ in used}, bid__isnull=False, ask__gt=F("bid")
+    )
+    columns = ("instrument_id", "as_of", "source", "bid", "ask", "instrument__price_divisor")
     return {
-        quote.pk: (quote.ask - quote.bid) / (2 * quote.instrument.price_divisor)
-        for quote in quoted
-        if quote.bid is not None and quote.ask is not None and quote.ask > quote.bid
+        id: (ask - bid) / (2 * divisor)
+        for id, as_of, source, bid, ask, divisor in facts.values_list(*columns)
+        if (id, as_of, source) in used
     }
 
 
@@ -182,7 +188,7 @@ def _ranks(call: MarginCall, snap: snapshot.Snapshot) -> dict[int, int]:
 
 def content(call: MarginCall, now: Position, sized: plans.Plan) -> Tree:
     """What is approved, as plain values: amounts as text, instruments by id and code."""
-    terms = policies.read(call.policy_version).terms
+    terms = now.snap.reading(0).terms
     codes = dict(zip(now.snap.instruments.ids.tolist(), map(str, now.snap.instruments.codes), strict=True))
     figures = now.figures
     return {

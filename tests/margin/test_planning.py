@@ -8,11 +8,11 @@ import pytest
 
 from accounts import positions, wishes
 from accounts.models import Account
-from margin import calls, liquidation, planning, sweep
+from margin import calls, liquidation, planning, prices, sweep
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause
 from market import calendars
-from market.models import Calendar, Quote
+from market.models import Calendar, Quote, QuoteFact
 from tests.margin import rows, test_trades, world
 from tests.margin.rows import SWEEPER
 from tests.margin.world import MONDAY, minutes, quote
@@ -106,12 +106,16 @@ def test_a_stage_sells_no_more_than_its_share_and_the_next_plan_is_sized_again()
 def test_half_the_quoted_spread_is_paid_as_well_and_the_cheapest_way_round_it_is_found():
     # XYZ costs 0.05 + 0.20 a share and releases 14.75, ABC costs 0.05 and releases 14.95
     call = escalated(terms={"objective": "cheapest"})
-    Quote.objects.filter(instrument__code="XYZ").update(bid=Dec("49.80"), ask=Dec("50.20"))
+    stock, then = rows.equity("XYZ"), MONDAY + minutes(1.5)
+    fact = QuoteFact.objects.create(
+        instrument=stock, source="test", as_of=then, mark=Dec(50), bid=Dec("49.80"), ask=Dec("50.20")
+    )
+    Quote.objects.filter(instrument=stock).update(as_of=then, bid=fact.bid, ask=fact.ask, fact=fact)
     plan = proposed(call)
     assert lines(plan) == {"ABC": -14}
     assert json.loads(plan.content)["total"]["spread"] == "0"
-    halves = planning.half_spreads([rows.equity("XYZ").pk, rows.equity("ABC").pk])
-    assert halves == {rows.equity("XYZ").pk: Dec("0.20")}
+    halves = planning.half_spreads(prices.gather(at=LATER), [stock.pk, rows.equity("ABC").pk])
+    assert halves == {stock.pk: Dec("0.20")}
 
 
 def test_what_is_halted_is_left_out_and_told():
