@@ -85,7 +85,7 @@ def test_the_same_fill_reported_twice_counts_once(escalated, maker, checker):
 
 def test_more_than_the_line_is_refused_by_the_database_and_moves_nothing(escalated, maker, checker):
     plan = liquidation.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
-    with pytest.raises(DatabaseError, match="at most"), transaction.atomic():
+    with pytest.raises(calls.IllegalMove, match="at most"), transaction.atomic():
         fill(plan, "-8", actor=maker)
     assert escalated.account.fills.count() == 0
 
