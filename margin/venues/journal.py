@@ -23,6 +23,7 @@ from typing import Any
 
 from margin.venues.interface import NotSent, Report, Told, Unknown
 
+MAX_TOLD = 10_000
 TABLES = """
 CREATE TABLE IF NOT EXISTS orders (
     client_order_id TEXT PRIMARY KEY, try INTEGER NOT NULL, is_withdrawn INTEGER NOT NULL, at TEXT NOT NULL);
@@ -176,8 +177,9 @@ class Journal:
                     self.withdraw(report.client_order_id)
 
     def not_kept(self) -> list[Report]:
-        """In the order heard."""
-        return [_report(body) for (body,) in self._all("SELECT body FROM heard WHERE NOT is_kept ORDER BY place")]
+        """In the order heard, at most MAX_TOLD at once: what is kept makes room for the next."""
+        found = self._all("SELECT body FROM heard WHERE NOT is_kept ORDER BY place LIMIT ?", MAX_TOLD)
+        return [_report(body) for (body,) in found]
 
     def keep(self, reports: Iterable[Report]) -> None:
         with self.change() as base:

@@ -1,5 +1,7 @@
-"""A certificate that is nobody's but the tests'."""
+"""A folder in memory, and a certificate that is nobody's but the tests'."""
 
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +10,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.conftest import temporary_folder
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: journals sync at every commit, and a disk that others use makes that slow."""
+    folder = temporary_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

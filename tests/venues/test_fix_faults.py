@@ -14,7 +14,7 @@ from margin.venues.fix.venue import FixVenue
 from margin.venues.interface import NotSent, Side, Told, Unknown
 from tests.venues.acceptor import Acceptor, text
 from tests.venues.desk import open_venue, until
-from tests.venues.papers import order
+from tests.venues.papers import Alarms, order
 
 
 @pytest.fixture
@@ -319,6 +319,18 @@ def test_an_order_that_never_left_is_never_heard_of(venue, acceptor):
     until(lambda: acceptor.orders == {"L0001": 1})
 
 
+def test_an_order_never_heard_of_is_not_sent_again_when_the_venue_asks_for_old_messages(venue, acceptor):
+    venue.send(order())
+    reports(venue, 1)
+    acceptor.taken.clear()  # so it says that it never heard of it
+    venue.ask(order())
+    until(lambda: Told.NEVER_HEARD in {report.told for report in venue.reports()})
+    acceptor.say("2", [(7, "1"), (16, "0")])
+    until(lambda: "4" in kinds(acceptor))
+    venue.try_out()
+    assert {text(message, 35) for message in acceptor.seen if text(message, 43) == "Y"} == {"4"}  # gaps filled over
+
+
 @pytest.mark.parametrize("echoes", [True, False])
 def test_an_answer_to_a_question_put_before_the_order_left_is_not_believed(venue, acceptor, echoes):
     """Asked twice; after the first answer the order is sent; the second answer is older than the order."""
@@ -346,6 +358,33 @@ def test_silence_is_questioned_and_then_ends_the_line(tmp_path, acceptor):
     assert "1" in kinds(acceptor)  # TestRequest
     assert "0" in kinds(acceptor)  # and we beat meanwhile
     assert "was silent" in venue.line.last_fault
+    venue.close()
+
+
+def test_a_venue_that_does_not_beat_is_not_taken_for_dead(tmp_path, acceptor):
+    acceptor.heartbeat = 0
+    venue = open_venue(tmp_path, acceptor)
+    until(lambda: venue.session.is_on)
+    assert venue.session.heartbeat == 30
+    venue.close()
+
+
+def test_an_alarm_that_fails_does_not_end_the_listening(tmp_path, acceptor):
+    def broken(subject: str, text: str) -> None:
+        raise RuntimeError("the database is away")
+
+    venue = open_venue(tmp_path, acceptor)
+    venue.line.alarm = venue.session.hearing.alarm = broken
+    acceptor.faults = ["same_twice"]
+    venue.send(order())
+    until(lambda: acceptor.logons == 2)
+    odd = [(11, "L0001"), (17, "X1"), (150, "F"), (39, "2"), (32, "many"), (31, "1"), (60, "20261120-10:00:00")]
+    acceptor.say("8", odd)  # nobody hears of it yet, so it stays unheard
+    until(lambda: acceptor.logons >= 4)
+    venue.session.hearing.alarm = venue.line.alarm = Alarms()
+    assert "tag 32 is no number: 'many'" in until(lambda: alarms(venue))
+    acceptor.execute("L0001", quantity=100)
+    assert len(reports(venue, 2)) == 2
     venue.close()
 
 

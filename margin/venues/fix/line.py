@@ -34,7 +34,7 @@ class Line:
         self._guard = threading.Condition(threading.RLock())
         self._stopping = threading.Event()
         self._socket: socket.socket | None = None
-        self._lasted = False  # whether the present connection ever stood
+        self._stood_since = 0.0  # since when the present connection stands; 0: it never did
         self._goodbye_until = 0.0
         self._thread = threading.Thread(target=self._run, name=f"fix-{session.venue}", daemon=True)
         self._thread.start()
@@ -76,20 +76,20 @@ class Line:
     def _run(self) -> None:
         pause, failures = self.terms.first_pause_seconds, 0
         while not self._stopping.is_set():
-            self._lasted = False
+            self._stood_since = 0.0
             if self.session.is_halted:
                 self._stopping.wait(self.terms.first_pause_seconds)
                 continue
             try:
                 self._talk()
             except (OSError, Broken) as fault:
-                failures = 0 if self._lasted else failures + 1
+                failures = 0 if self._lasted() else failures + 1
                 self._note(fault, alarms=getattr(fault, "alarms", False) or failures == ALARM_AFTER_FAILURES)
             except Exception as fault:
                 # Whatever it was, its transaction was rolled back: the venue is asked for the message again.
                 log.exception("venue %s: a message could not be taken", self.session.venue)
                 self._note(fault, alarms=False)
-            if self._lasted:
+            if self._lasted():
                 pause = self.terms.first_pause_seconds
             with self._guard:
                 self._cut()
@@ -121,8 +121,12 @@ class Line:
         for message in frames.feed(_receive(connected)):
             self.session.receive(message, tick=time.monotonic())
             if self.session.is_on:
-                self._lasted = True
+                self._stood_since = self._stood_since or time.monotonic()
                 self._guard.notify_all()
+
+    def _lasted(self) -> bool:
+        """A line that breaks again and again soon after the logon has not recovered: pauses grow and a person hears."""
+        return bool(self._stood_since) and time.monotonic() - self._stood_since > self.terms.longest_pause_seconds
 
     def _flush(self) -> None:
         if self._socket is None:
@@ -151,11 +155,14 @@ class Line:
         self.last_fault = str(fault) or type(fault).__name__
         log.warning("venue %s: %s", self.session.venue, self.last_fault)
         if alarms:
-            self.alarm(
-                f"{self.session.venue}: session",
+            text = (
                 f"Venue {self.session.venue}: {self.last_fault}. No order leaves until the session stands again; it is"
-                " tried on. If the numbers differ, agree with the venue before you reset them.",
+                " tried on. If the numbers differ, agree with the venue before you reset them."
             )
+            try:
+                self.alarm(f"{self.session.venue}: session", text)
+            except Exception:
+                log.exception("venue %s: nobody could be alarmed: %s", self.session.venue, text)
 
 
 def _connect(terms: Terms) -> socket.socket:

@@ -5,6 +5,7 @@ that some were missed: they are asked for, and nothing is taken out of turn. One
 repeated means that one side lost count: the session ends, because to guess could lose an execution.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from margin.venues.journal import Journal, Sent
 
 HEARTBEAT, TEST, RESEND, RESET, LOGOUT, LOGON = "0", "1", "2", "4", "5", "A"
 NEXT_IN, NEXT_OUT, RESET_ASKED, HALTED = "next_in", "next_out", "reset_asked", "halted"
+NUMBER = re.compile(r"[0-9]{1,9}")
 LOGON_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 5.0
 UNSUPPORTED = "3"  # BusinessRejectReason (380): unsupported message type
@@ -148,7 +150,7 @@ class Session:
     def _heed(self, message: Message, *, tick: float) -> None:
         if (message.get(49), message.get(56)) != (self.terms.target, self.terms.sender):
             self._end(f"message from {message.get(49)!r} to {message.get(56)!r} is not of this session", tick=tick)
-        if not message.get(34).isdigit():
+        if not NUMBER.fullmatch(message.get(34)):
             self._end("a message has no MsgSeqNum", tick=tick)
         if not self.is_on and message.kind not in (LOGON, LOGOUT):
             raise Broken(f"{self.terms.target} spoke before it answered the logon: {message.kind}")
@@ -219,8 +221,8 @@ class Session:
     def _logon(self, message: Message, *, tick: float) -> None:
         if self.is_on:
             return
-        if message.get(108):
-            self.heartbeat = max(1.0, float(message.whole(108)))
+        if message.get(108) and message.whole(108):  # 0: they do not beat, but our tests are answered
+            self.heartbeat = float(message.whole(108))
         self.journal.set_number(RESET_ASKED, 0)
         self.is_on = True
 
