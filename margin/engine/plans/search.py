@@ -18,7 +18,8 @@ from margin.engine.plans.tries import Counts, Tries, held, put
 MOST_COMBINED = 4096  # combinations that are all looked at
 _MOST_NEIGHBOURS = 256
 _AT_ONCE = 128
-_COMPLETING = 6  # lines looked at to complete what is not enough
+_COMPLETING = 3  # lines looked at to complete what is not enough
+_SHRUNK_AT_ONCE = 3  # lines of which the fewest lots are looked for
 _MOST_ROUNDS = 24
 
 
@@ -111,9 +112,10 @@ def shrunk(tries: Tries, counts: Counts) -> Counts:
         if gone:
             counts = min(gone, key=tries.cost)
         elif fewer:
-            found = tries.fewest({(k, counts): counts[k] - 1 for k in fewer})
-            ends = [put(counts, k, steps) for k in fewer if (steps := found[k, counts].steps)]
-            counts = min(ends or [put(counts, k, counts[k] - 1) for k in fewer], key=tries.cost)
+            costly = sorted(fewer, key=lambda k: tries.cost(put(counts, k, 0)))[:_SHRUNK_AT_ONCE]
+            found = tries.fewest({(k, counts): counts[k] - 1 for k in costly})
+            ends = [put(counts, k, steps) for k in costly if (steps := found[k, counts].steps)]
+            counts = min(ends or [put(counts, k, counts[k] - 1) for k in costly], key=tries.cost)
         else:
             break
     return counts
