@@ -63,6 +63,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         """Open or begin the journal in `folder`; raises NotSent while another process holds it."""
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._guard = threading.RLock()
         self._held = _hold(folder / "journal.lock")
         self._base = sqlite3.connect(folder / "journal.sqlite3", isolation_level=None, check_same_thread=False)
@@ -77,18 +78,24 @@ class Journal:
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on disk when the block is left; inside another change, a part of it."""
+        """One transaction, on disk when the block is left; inside another change, a part of it.
+
+        Raises NotSent if the disk refuses it: nothing leaves that is not written down.
+        """
         with self._guard:
             if self._base.in_transaction:
                 yield self._base
                 return
-            self._base.execute("BEGIN IMMEDIATE")
             try:
+                self._base.execute("BEGIN IMMEDIATE")
                 yield self._base
-            except BaseException:
-                self._base.execute("ROLLBACK")
+                self._base.execute("COMMIT")
+            except BaseException as error:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise NotSent(f"the journal in {self.folder} cannot be written: {error}") from error
                 raise
-            self._base.execute("COMMIT")
 
     # --- orders and questions -------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """FIX over real sockets, one fault at a time: what the venue does, and what is left of it on our side."""
 
 import socket
+import sqlite3
 import ssl
 import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +150,35 @@ def test_an_order_lost_on_the_way_is_sent_again_under_its_number_and_arrives_onc
     assert [text(message, 43) for message in again] == ["", "Y"]
     assert text(again[1], 122) == text(again[0], 52)  # OrigSendingTime
     assert text(again[1], 34) == text(again[0], 34)
+
+
+def test_an_order_that_the_journal_cannot_hold_does_not_leave(venue, acceptor, monkeypatch):
+    def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    until(lambda: venue.session.is_on)
+    with monkeypatch.context() as patched:
+        patched.setattr(venue.journal, "add_sent", full)
+        with pytest.raises(NotSent, match="cannot be written: database or disk is full"):
+            venue.send(order(1))
+    venue.send(order(2))
+    reports(venue, 1)
+    assert acceptor.orders == {"L0002": 1}
+    venue.send(order(1))
+    assert len(reports(venue, 2)) == 2
+    assert acceptor.orders == {"L0001": 1, "L0002": 1}
+    assert alarms(venue) == ""
+
+
+def test_two_sides_that_both_missed_something_do_not_wait_for_each_other(venue, acceptor):
+    venue.send(order(1))
+    reports(venue, 1)
+    with acceptor.guard:
+        acceptor.number("8", acceptor._fill("L0001", Decimal(100), "24.50"))  # lost on the way to us
+    acceptor.faults = ["lose"]
+    venue.send(order(2))  # lost on the way to it
+    assert {report.report_id for report in reports(venue, 3)} == {"L0001/E1", "L0001/E2", "L0002/E3"}
+    assert acceptor.orders == {"L0001": 1, "L0002": 1}
 
 
 def test_a_stale_order_is_never_sent_again_but_asked_about(tmp_path, acceptor):
