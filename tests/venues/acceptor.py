@@ -81,6 +81,7 @@ class Acceptor:
     seen: list[FixMessage] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     next_in: int = 1
+    asked_from: int = 0
     logons: int = 0
     executions: int = 0
 
@@ -170,7 +171,9 @@ class Acceptor:
         if kind == "2" and number >= self.next_in:
             self._resend(int(text(message, 7)), int(text(message, 16)))
         if number > self.next_in:
-            self.say("2", [(7, str(self.next_in)), (16, "0")])
+            if self.asked_from != self.next_in:  # it asks once, as a venue may
+                self.asked_from = self.next_in
+                self.say("2", [(7, str(self.next_in)), (16, "0")])
             return
         self.next_in = number + 1
         if kind == "4":
@@ -187,6 +190,7 @@ class Acceptor:
         if not self.answers_logon:
             return
         self.logons += 1
+        self.asked_from = 0
         self.is_on = True
         reset = [(141, "Y")] if text(message, 141) == "Y" else []
         self.say("A", [(98, "0"), (108, str(self.heartbeat)), *reset])
