@@ -1,4 +1,4 @@
-"""A folder in memory, and a certificate that is nobody's but the tests'."""
+"""A folder in memory, a venue on loopback with a line to it, and a certificate that is nobody's but the tests'."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from margin.venues.fix.venue import FixVenue
 from tests.conftest import temporary_folder
+from tests.venues.acceptor import Acceptor
+from tests.venues.desk import open_venue
 
 
 @pytest.fixture
@@ -46,3 +49,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     return path
+
+
+@pytest.fixture
+def acceptor() -> Iterator[Acceptor]:
+    with Acceptor() as opened:
+        yield opened
+
+
+@pytest.fixture
+def venue(tmp_path: Path, acceptor: Acceptor) -> Iterator[FixVenue]:
+    opened = open_venue(tmp_path, acceptor)
+    yield opened
+    opened.close()

@@ -11,7 +11,7 @@ from typing import Any
 from margin.venues.fix.terms import Terms
 from margin.venues.fix.venue import FixVenue
 from margin.venues.interface import NotSent, Order, Report, Told, Unknown
-from tests.venues.acceptor import THEM, US, Acceptor
+from tests.venues.acceptor import THEM, US, Acceptor, text
 from tests.venues.papers import Alarms
 
 
@@ -87,3 +87,15 @@ class Desk:
     def _ask(self, order: Order) -> None:
         with suppress(NotSent, Unknown):  # asked again soon
             self.venue.ask(order)
+
+
+def reports(venue: FixVenue, number: int) -> list[Report]:
+    return until(lambda: len(found := list(venue.reports())) >= number and found)
+
+
+def kinds(acceptor: Acceptor) -> str:
+    return "".join(text(message, 35) for message in acceptor.seen)
+
+
+def alarms(venue: FixVenue) -> str:
+    return venue.line.alarm.text
