@@ -56,7 +56,10 @@ def standing(call: MarginCall, snap: snapshot.Snapshot) -> Position:
     is_of_trades = plans.Demand(call.number, call.regime, ZERO).is_of_trades
     regime = call.regime
     if is_of_trades and len(snap.book):
-        regime = regulation.rule_of(snap.reading(0).policy).regime
+        policy = snap.reading(0).policy
+        if not regulation.is_governed(policy):
+            raise calls.Refused(f"{call} cannot be sized: no regime of policy {policy.code} is measured by reg_t")
+        regime = regulation.rule_of(policy).regime
     found = assess.assess(snap.book, snap.instruments, snap.market, snap.rules)
     for figures in found.figures(np.arange(len(found))):
         if figures.reasons:
