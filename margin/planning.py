@@ -134,7 +134,7 @@ def _wants(call: MarginCall, snap: snapshot.Snapshot) -> plans.Wants:
         objective=stated.objective,
         costs=plans.Costs(terms.fee_rate, stated.fee_minimum, half_spreads(snap.prices, ids)),
         ranks=_ranks(call, snap) if stated.honours_liquidate_last else {},
-        left_out=not_sold(ids, at=snap.at, needs_open_market=stated.needs_open_market),
+        left_out=closed_now(ids, at=snap.at) if stated.needs_open_market else {},
         stage=plans.Stage(stated.stage_share, stated.stage_volume_share),
     )
 
@@ -154,21 +154,18 @@ def half_spreads(priced: prices.PriceSet, ids: Collection[int]) -> dict[int, Dec
     }
 
 
-def not_sold(ids: Collection[int], *, at: datetime, needs_open_market: bool) -> dict[int, str]:
-    """Instrument → why it cannot be sold now: its terms say it is halted, or, where that counts, its market rests."""
+def closed_now(ids: Collection[int], *, at: datetime) -> dict[int, str]:
+    """Instrument → why it cannot be sold now: its market rests, or its calendar is not known."""
     found: dict[int, str] = {}
-    clocks = calendars.clocks() if needs_open_market else {}
-    for row in Instrument.objects.filter(pk__in=ids).exclude(kind="cash").select_related("calendar"):
-        if row.terms.get("halted"):
-            found[row.pk] = "trading in it is halted"
-        elif needs_open_market and row.calendar is not None:
-            try:
-                is_open = bool(clocks[row.calendar_id].is_open(calendars.microseconds(at)))
-            except calendars.CalendarUnknown as error:
-                found[row.pk] = str(error)
-                continue
-            if not is_open:
-                found[row.pk] = f"its market {row.calendar.code} is closed"
+    clocks = calendars.clocks()
+    for row in Instrument.objects.filter(pk__in=ids, calendar__isnull=False).select_related("calendar"):
+        try:
+            is_open = bool(clocks[row.calendar_id].is_open(calendars.microseconds(at)))
+        except calendars.CalendarUnknown as error:
+            found[row.pk] = str(error)
+            continue
+        if not is_open:
+            found[row.pk] = f"its market {row.calendar} is closed"
     return found
 
 

@@ -118,16 +118,6 @@ def test_half_the_quoted_spread_is_paid_as_well_and_the_cheapest_way_round_it_is
     assert halves == {stock.pk: Dec("0.20")}
 
 
-def test_what_is_halted_is_left_out_and_told():
-    call = escalated()
-    halted = rows.equity("ABC")
-    halted.terms = {"halted": True}
-    halted.save()
-    plan = proposed(call)
-    assert lines(plan) == {"XYZ": -14}
-    assert json.loads(plan.content)["left_out"] == [{"code": "ABC", "reason": "trading in it is halted"}]
-
-
 def test_a_policy_may_wait_for_the_open_and_nothing_is_written_off_meanwhile():
     call = escalated(terms={"needs_open_market": True})
     calendars.fill("XNYS", date(2026, 2, 1), date(2026, 3, 31))

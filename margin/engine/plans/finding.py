@@ -50,7 +50,7 @@ def find(
     found = search.best(tries, is_straight=is_straight)
     model = models.of(tries) if tries.lines else models.Model(0.0, (), (), ())
     every = ways.every(tries, model) if tries.lines else ()
-    found = _not_dearer(tries, found, every)
+    found = _not_dearer(tries, model, found, every, is_straight=is_straight)
     return _told(tries, wants, model, found, every, Trials(whole, (demand,), {}))
 
 
@@ -119,13 +119,15 @@ def _is_straight(field: lines.Field) -> bool:
     return field.is_straight and not (has_parts or field.is_loan or account.fee_minimum or is_boxed)
 
 
-def _not_dearer(tries: Tries, found: search.Found, every: tuple[ways.Way, ...]) -> search.Found:
+def _not_dearer(
+    tries: Tries, model: models.Model, found: search.Found, every: tuple[ways.Way, ...], *, is_straight: bool
+) -> search.Found:
     """The counts found, or another way that is enough at a lower cost."""
     enough = [way.counts for way in every if way.is_enough]
     best = min(enough, key=tries.cost, default=found.counts)
     if best == found.counts or (found.is_enough and tries.cost(best) >= tries.cost(found.counts)):
         return found
-    return search.Found(search.shrunk(tries, best), is_enough=True, is_proven=False)
+    return search.Found(search.polished(tries, model, best, is_straight=is_straight), is_enough=True, is_proven=False)
 
 
 # --- telling ----------------------------------------------------------------------------------------------

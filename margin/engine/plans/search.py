@@ -47,7 +47,7 @@ def best(tries: Tries, *, is_straight: bool) -> Found:
         return Found(_nearest(tries, starts), is_enough=False, is_proven=is_straight)
     found = None
     if enough:
-        found = _polished(tries, model, min(enough, key=tries.cost), is_straight=is_straight)
+        found = polished(tries, model, min(enough, key=tries.cost), is_straight=is_straight)
     if is_small and (enough or not is_straight):
         found = _of_all(tries, model, found, is_straight=is_straight) or found
     if found is None:
@@ -87,7 +87,7 @@ def _completed(tries: Tries, model: Model, whole: Sequence[Counts]) -> list[Coun
     return [put(before, k, fewest.steps) for (k, _), fewest in found.items() if fewest.steps]
 
 
-def _polished(tries: Tries, model: Model, counts: Counts, *, is_straight: bool) -> Counts:
+def polished(tries: Tries, model: Model, counts: Counts, *, is_straight: bool) -> Counts:
     """Counts that no neighbour betters, or those of the last round."""
     counts = shrunk(tries, counts)
     for _ in range(_MOST_ROUNDS):
