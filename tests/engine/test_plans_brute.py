@@ -100,6 +100,11 @@ def test_no_combination_of_a_small_book_is_cheaper_than_its_plan():
     assert sum(check(seed, is_small=True) for seed in range(SMALL)) > SMALL * 0.5
 
 
+@pytest.mark.parametrize("seed", [5277, 5582])
+def test_a_plan_that_another_way_led_to_keeps_the_promises_too(seed):
+    assert check(seed)
+
+
 @pytest.mark.long
 def test_ten_thousand_plans_are_enough_and_one_lot_less_is_not():
     assert sum(check(seed) for seed in range(QUICK, QUICK + LONG)) > LONG * 0.8
