@@ -11,9 +11,10 @@ from typing import Any
 from django.db import connection
 
 from backoffice.promises import CALLS, CURES, PEOPLE, RIGHTS
+from backoffice.promises_of_orders import ORDERS
 from backoffice.promises_of_runs import BOOKS, NOTICES, SWEEPS
 
-QUERIES: Mapping[str, str] = {**CALLS, **SWEEPS, **NOTICES, **BOOKS, **CURES, **PEOPLE, **RIGHTS}
+QUERIES: Mapping[str, str] = {**CALLS, **SWEEPS, **NOTICES, **BOOKS, **CURES, **PEOPLE, **RIGHTS, **ORDERS}
 """Name → query. The id before the name is the catalogue's."""
 STUCK = "I12 no sweep stays at work for an hour"
 UNWATCHED = "I13 a kind without a complete sweep for an hour of session has its alarm"

@@ -52,6 +52,8 @@ SIDEBAR = [
             rows("Cures", "healing", "margin_cure"),
             rows("Warnings", "warning", "margin_warning"),
             rows("Liquidation plans", "sell", "margin_plan"),
+            rows("Orders", "send", "margin_order"),
+            rows("Kill switch", "dangerous", "margin_killswitch"),
             rows("Restrictions", "lock", "margin_restriction"),
             rows("Strikes", "sports", "margin_strike"),
             rows("Waivers", "draw", "margin_waiver"),
@@ -98,6 +100,10 @@ SIDEBAR = [
             rows("Assessments", "calculate", "margin_assessment"),
             rows("Policies", "gavel", "margin_policy"),
             rows("Policy versions", "history_edu", "margin_policyversion"),
+            rows("Releases", "outbound", "margin_release"),
+            rows("Order reports", "campaign", "margin_orderreport"),
+            rows("Liquidation caps", "speed", "margin_liquidationcap"),
+            rows("Standing approvals", "all_inclusive", "margin_standingapproval"),
             rows("Receivables", "receipt_long", "margin_receivable"),
             rows("SMA entries", "stacked_line_chart", "margin_smaentry"),
             rows("Alarms", "notifications_active", "margin_alarm"),
@@ -123,6 +129,7 @@ SIDEBAR = [
             rows("Schedule", "schedule", "django_celery_beat_periodictask"),
             rows("Login attempts", "login", "axes_accessattempt"),
             rows("Logins", "history", "axes_accesslog"),
+            rows("Changes of rights", "admin_panel_settings", "margin_rightschange"),
         ],
     },
 ]
@@ -143,9 +150,13 @@ BLUE = {
 
 
 def environment(request: HttpRequest) -> list[str] | None:
-    """The badge in the header: nobody mistakes the demonstration house for production."""
+    """The badge in the header of every page: that the kill switch is pulled, or that this is not production."""
     from django.conf import settings
 
+    from margin import control_switches
+
+    if request.user.is_authenticated and control_switches.pulled() is not None:
+        return ["KILL SWITCH PULLED", "danger"]
     return None if settings.ENVIRONMENT == "production" else [settings.ENVIRONMENT.upper(), "warning"]
 
 

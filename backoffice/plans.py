@@ -12,8 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from margin import actors, calls
-from margin.models import Plan, PlanFill, PlanLine
+from margin import actors, calls, offers
+from margin.models import Order, Plan, PlanFill, PlanLine
 from market import clock, figures
 from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, link, may
 
@@ -55,6 +55,7 @@ class PlanAdmin(ReadOnlyAdmin):
         guard = self.admin_site.admin_view
         return [
             path("<int:plan_id>/approve/", guard(approve), name="margin_plan_approve"),
+            path("<int:plan_id>/release/", guard(release), name="margin_plan_release"),
             path("<int:plan_id>/reject/", guard(reject), name="margin_plan_reject"),
             path("lines/<int:line_id>/fill/", guard(self.fill), name="margin_plan_fill"),
             *super().get_urls(),
@@ -68,7 +69,15 @@ class PlanAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
 
     def buttons(self, request: HttpRequest, obj: Plan) -> list[Button]:
-        if obj.state != Plan.State.PROPOSED or not may(request, "margin.change_plan"):
+        if not may(request, "margin.change_plan"):
+            return []
+        if offers.may_release(obj, actors.person(request.user), timezone.now()):
+            hint = "it was approved and could not leave then; the alarms say why"
+            return [
+                Button("Release", reverse("admin:margin_plan_release", args=(obj.pk,)), look="danger", hint=hint),
+                Button("Reject", reverse("admin:margin_plan_reject", args=(obj.pk,)), field="reason"),
+            ]
+        if obj.state != Plan.State.PROPOSED:
             return []
         own = obj.proposed_by_id == request.user.pk
         given = obj.approvals.filter(approver=request.user.pk).exists()
@@ -80,11 +89,11 @@ class PlanAdmin(ReadOnlyAdmin):
         ]
 
     def tables(self, request: HttpRequest, obj: Plan) -> list[Table]:
-        return [approvals_table(obj), fills_table(request, obj)]
+        return [approvals_table(obj), orders_table(request, obj), fills_table(request, obj)]
 
     def fill(self, request: HttpRequest, line_id: int) -> HttpResponse:
         """Record one fill; what does not fit is said beside the form, with what was typed still in it."""
-        from margin import liquidation  # the engine: not needed to start
+        from margin import booking  # the engine: not needed to start
 
         line = PlanLine.objects.select_related("plan__call", "instrument").filter(pk=line_id).first()
         if line is None:
@@ -97,7 +106,7 @@ class PlanAdmin(ReadOnlyAdmin):
             request,
             back=reverse("admin:margin_plan_change", args=(line.plan_id,)),
             done="The fill is booked.",
-            deed=lambda: liquidation.record_fill(
+            deed=lambda: booking.record_fill(
                 line,
                 **{**form.cleaned_data, "quantity": sign * form.cleaned_data["quantity"]},
                 source="desk",
@@ -116,17 +125,23 @@ def find(plan_id: int) -> Plan:
 
 
 def approve(request: HttpRequest, plan_id: int) -> HttpResponse:
-    from margin import liquidation
+    from margin import approvals
 
-    return decide(request, plan_id, "Your approval of plan {} is recorded.", liquidation.approve)
+    return decide(request, plan_id, "Your approval of plan {} is recorded.", approvals.approve)
+
+
+def release(request: HttpRequest, plan_id: int) -> HttpResponse:
+    from margin import approvals
+
+    return decide(request, plan_id, "Plan {} is released.", approvals.release)
 
 
 def reject(request: HttpRequest, plan_id: int) -> HttpResponse:
-    from margin import liquidation
+    from margin import approvals
 
     reason = request.POST.get("reason", "")
     return decide(
-        request, plan_id, "Plan {} is rejected.", lambda plan, **by: liquidation.reject(plan, reason=reason, **by)
+        request, plan_id, "Plan {} is rejected.", lambda plan, **by: approvals.reject(plan, reason=reason, **by)
     )
 
 
@@ -227,7 +242,8 @@ def weighed(body: dict[str, Any]) -> Table | None:
 
 def fill_rows(request: HttpRequest, plan: Plan) -> list[dict[str, Any]]:
     """Lines that still have something to fill, for who may record it."""
-    if plan.state != Plan.State.APPROVED or not may(request, "margin.add_planfill"):
+    is_worked = offers.may_fill(plan, actors.person(request.user), timezone.now())
+    if not is_worked or not may(request, "margin.add_planfill"):
         return []
     lines = plan.lines.select_related("instrument").annotate(filled=Sum("fills__fill__quantity"))
     open_lines = [(line, line.quantity - (line.filled or 0)) for line in lines]
@@ -246,6 +262,27 @@ def approvals_table(plan: Plan) -> Table:
         empty="Nobody has approved it yet.",
         note=f"Proposed by {plan.proposed_by or 'the system'}: {needed} other "
         f"{'person' if needed == 1 else 'people'} must approve exactly this content, {plan.content_hash[:16]}….",
+    )
+
+
+def orders_table(request: HttpRequest, plan: Plan) -> Table:
+    out = Order.objects.filter(release=plan.pk).select_related("line__instrument").order_by("line")
+    return Table(
+        "Orders",
+        ("order", "instrument", "quantity", "limit", "venue", "state", "since"),
+        [
+            (
+                link(request, one, one.client_order_id),
+                one.line.instrument.code,
+                figures.quantity(one.quantity),
+                figures.price(one.limit_price, one.currency) if one.limit_price is not None else "at the market",
+                one.venue,
+                one.get_state_display(),
+                figures.instant(one.moved_at, seconds=True),
+            )
+            for one in out
+        ],
+        empty="Nothing is ordered yet.",
     )
 
 

@@ -129,7 +129,8 @@ CALLS: Mapping[str, str] = {
         SELECT 'event ' || e.id FROM margin_margincall c
         JOIN margin_event e ON e.call_id = c.id AND e.seq > c.seq
         WHERE c.state IN ('met', 'liquidated', 'cancelled') AND e.kind NOT IN
-            ('call.note', 'contact.logged', 'task.opened', 'task.closed', 'cure.reversed')
+            ('call.note', 'contact.logged', 'task.opened', 'task.closed', 'cure.reversed', 'plan.filled',
+             'plan.expired', 'order.moved')
     """,
 }
 CURES: Mapping[str, str] = {

@@ -16,7 +16,8 @@ ROOMS = {
     " cashmovement adjustment bookload",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
     " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver"
-    " request dispute task stormgate reconciliation seal sweepdigest systemepoch",
+    " request dispute task stormgate reconciliation seal sweepdigest systemepoch release order orderreport"
+    " killswitch liquidationcap standingapproval rightschange",
     "notifications": "notice attempt delivery horizon",
 }
 

@@ -179,6 +179,7 @@ MAY: dict[Verb, tuple[str, ...]] = {
     Verb.PROPOSE: MAKERS,
     Verb.APPROVE: CHECKERS,
     Verb.REJECT: CHECKERS,
+    Verb.RELEASE_PLAN: CHECKERS,
     Verb.FILL: MAKERS,
 }
 

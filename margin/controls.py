@@ -12,7 +12,7 @@ from django.db.models import Model
 
 from accounts import books, contacts, wishes
 from accounts.models import Account, Client, Contact
-from margin import calls, gate, models, policies, reconciling, restrictions, strikes
+from margin import calls, control_switches, gate, models, policies, reconciling, restrictions, strikes, workflow
 from margin.actors import Actor
 from margin.restriction_terms import Effect
 from market import actions, guard, quotes, strict, wire
@@ -120,6 +120,19 @@ def _told(deed: Callable[..., CorporateAction], *what: Any, actor: Actor, **said
         raise calls.Refused(str(refusal)) from None
 
 
+def _pull(code: str, **said: Any) -> models.KillSwitch:
+    if code != "orders":
+        raise strict.refuse("code", "the switch stops orders: /kill-switch/orders/pull/")
+    return control_switches.pull(**said)
+
+
+def _stand(policy: models.Policy, *, number: int, **said: Any) -> models.StandingApproval:
+    version = policy.versions.filter(number=number).first()
+    if version is None:
+        raise calls.Refused(f"policy {policy.code} has no version {number}")
+    return control_switches.propose_standing(version, **said)
+
+
 REASON = strict.column(strict.words, length=400)
 WHY = {"reason": REASON}
 VERSION = {
@@ -146,7 +159,53 @@ ACTION = {
     "settlement_price": wire.price(optional=True),
     **SHORT,
 }
+CAPS = {
+    "per_order": wire.amount(),
+    "per_account": wire.amount(),
+    "per_day": wire.amount(),
+    **WHY,
+}
+STANDING = {
+    "number": strict.column(strict.integer, lowest=1, highest=2**31 - 1),
+    "regime": strict.column(strict.choice, of=tuple(regime.value for regime in workflow.Regime)),
+    "currency": strict.column(strict.code, length=12),
+    "expires_at": strict.column(strict.instant),
+    **CAPS,
+}
+PULL = {"cancels_working": strict.column(strict.boolean, optional=True, default=False), **WHY}
 CONTROLS = (
+    Control(
+        "kill-switch", "pull", "Pull the kill switch", models.KillSwitch, "code", control_switches.PULLERS, PULL,
+        _pull, "kill-switches", makes=True,
+    ),
+    Control(
+        "kill-switches", "ask", "Ask to let orders go", models.KillSwitch, "pk", control_switches.DECIDERS, WHY,
+        control_switches.ask_release, "kill-switches",
+    ),
+    Control(
+        "kill-switches", "let-go", "Let orders go again", models.KillSwitch, "pk", control_switches.DECIDERS, {},
+        control_switches.let_go, "kill-switches",
+    ),
+    Control(
+        "liquidation-caps", "propose", "Propose caps in a currency", models.LiquidationCap, "code",
+        control_switches.DECIDERS, CAPS, control_switches.propose_cap, "liquidation-caps", makes=True,
+    ),
+    Control(
+        "liquidation-caps", "approve", "Approve caps", models.LiquidationCap, "pk", control_switches.DECIDERS, {},
+        control_switches.approve, "liquidation-caps",
+    ),
+    Control(
+        "policies", "stand", "Propose a standing approval", models.Policy, "code", control_switches.DECIDERS, STANDING,
+        _stand, "standing-approvals",
+    ),
+    Control(
+        "standing-approvals", "approve", "Approve a standing approval", models.StandingApproval, "pk",
+        control_switches.DECIDERS, {}, control_switches.approve, "standing-approvals",
+    ),
+    Control(
+        "standing-approvals", "revoke", "Revoke a standing approval", models.StandingApproval, "pk",
+        control_switches.DECIDERS, {}, control_switches.revoke, "standing-approvals",
+    ),
     Control(
         "gates", "release", "Let held calls go out", models.StormGate, "pk", gate.MAY_RELEASE, WHY, gate.release,
         "gates",

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Coalesce
 
 from accounts.models import Account, Adjustment, CashMovement, Fill
 from margin import workflow
@@ -468,7 +469,14 @@ class Plan(models.Model):
     call = models.ForeignKey(MarginCall, on_delete=models.PROTECT, related_name="plans")
     state = models.CharField(max_length=8, choices=State, default=State.PROPOSED)
     content = models.TextField(help_text="Canonical JSON: lines, prices, fees, before and after")
-    content_hash = models.CharField(max_length=64)
+    content_hash = models.GeneratedField(
+        expression=Func("content", function="margin_content_hash"),
+        output_field=models.CharField(max_length=64),
+        db_persist=True,
+    )
+    creator = models.GeneratedField(
+        expression=Coalesce("proposed_by_id", Value(0)), output_field=models.BigIntegerField(), db_persist=True
+    )
     proposed_by = person(null=True, blank=True)
     proposed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -478,7 +486,7 @@ class Plan(models.Model):
     class Meta:
         ordering = ("-id",)
         constraints = (
-            models.UniqueConstraint(fields=("id", "content_hash"), name="plan_and_its_content"),
+            models.UniqueConstraint(fields=("id", "content_hash", "creator"), name="plan_and_its_content"),
             models.UniqueConstraint(
                 fields=("call",), condition=Q(state__in=("proposed", "approved")), name="plan_is_open_once_per_call"
             ),
@@ -513,12 +521,17 @@ class Approval(models.Model):
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="approvals")
     content_hash = models.CharField(max_length=64)
+    creator = models.BigIntegerField(help_text="Who proposed; 0: the system")
     approver = person()
     approved_at = models.DateTimeField()
 
     class Meta:
         ordering = ("plan", "id")
-        constraints = (models.UniqueConstraint(fields=("plan", "approver"), name="approver_approves_a_plan_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=("plan", "approver"), name="approver_approves_a_plan_once"),
+            models.UniqueConstraint(fields=("id", "plan"), name="approval_and_its_plan"),
+            models.CheckConstraint(condition=~Q(approver=F("creator")), name="approver_is_not_the_creator"),
+        )
 
     def __str__(self) -> str:
         return f"{self.approver_id} approves {self.plan_id}"
@@ -529,6 +542,10 @@ class PlanFill(models.Model):
 
     line = models.ForeignKey(PlanLine, on_delete=models.PROTECT, related_name="fills")
     fill = models.OneToOneField(Fill, on_delete=models.PROTECT, related_name="plan_fill")
+    report = models.ForeignKey(
+        "OrderReport", on_delete=models.PROTECT, null=True, blank=True, related_name="fills",
+        help_text="That told of it; null: before orders were kept",
+    )  # fmt: skip
 
     def __str__(self) -> str:
         return f"fill {self.fill_id} of line {self.line_id}"
@@ -578,6 +595,15 @@ from margin.case_models import Dispute, Request, Task  # noqa: E402, F401
 from margin.charge_models import Charge, ChargeList, Wording  # noqa: E402, F401
 from margin.epoch_models import SystemEpoch  # noqa: E402, F401
 from margin.gate_models import Reconciliation, StormGate  # noqa: E402, F401
+from margin.order_models import (  # noqa: E402, F401
+    KillSwitch,
+    LiquidationCap,
+    Order,
+    OrderReport,
+    Release,
+    RightsChange,
+    StandingApproval,
+)
 from margin.restriction_models import Restriction, Strike, Waiver  # noqa: E402, F401
 from margin.seal_models import Seal, SweepDigest  # noqa: E402, F401
 from margin.sma_models import SmaEntry  # noqa: E402, F401

@@ -5,7 +5,8 @@ from typing import Any
 
 from margin import policies, requests
 from margin.actors import Actor
-from margin.models import Dispute, MarginCall, Plan, PlanFill, Request
+from margin.models import Dispute, MarginCall, Order, Plan, PlanFill, Release, Request
+from margin.order_models import DESK
 from margin.workflow import State
 
 Kind = Request.Kind
@@ -99,3 +100,15 @@ def may_approve(plan: Plan, actor: Actor, at: datetime) -> bool:
         and plan.proposed_by_id != actor.user_id
         and not plan.approvals.filter(approver=actor.user_id).exists()
     )
+
+
+def may_reject(plan: Plan, actor: Actor, at: datetime) -> bool:
+    return plan.state == Plan.State.PROPOSED or may_release(plan, actor, at)
+
+
+def may_release(plan: Plan, actor: Actor, at: datetime) -> bool:
+    return plan.state == Plan.State.APPROVED and not Release.objects.filter(plan=plan).exists()
+
+
+def may_fill(plan: Plan, actor: Actor, at: datetime) -> bool:
+    return plan.state == Plan.State.APPROVED and Order.objects.filter(release=plan.pk, venue=DESK).exists()

@@ -88,7 +88,7 @@ def _to_release(call: MarginCall, snap: snapshot.Snapshot) -> Decimal:
 
 def _undone(call: MarginCall) -> dict[int, Decimal]:
     """Instrument → what would put the fills of the call's plans back that no cure counts yet."""
-    filled = PlanFill.objects.filter(line__plan__call=call)
+    filled = PlanFill.objects.filter(line__plan__call=call, fill__reversed_by=None)
     counted = Cure.objects.filter(call=call, state=Cure.State.SETTLED, fill__isnull=False).values("fill")
     names = [fills.reference(one.fill) for one in filled.exclude(fill__in=counted).select_related("fill")]
     found: dict[int, Decimal] = {}

@@ -177,6 +177,28 @@ class ChanceTerms:
 
 
 @dataclass(frozen=True)
+class ReleaseTerms:
+    """What must still hold when an approved plan becomes orders (docs/liquidation_control.md), and where they go.
+
+    A share of the price that may have moved since the plan was sized, a share around the last good price within which
+    an order is limited, and how old that price may be (None: as old as its instrument allows everywhere).
+    """
+
+    price_move: Decimal = Decimal("0.02")
+    collar_rate: Decimal = Decimal("0.05")
+    price_seconds: int | None = None
+    venue: str = "desk"
+
+    def __post_init__(self) -> None:
+        if not (0 < self.price_move <= ONE and 0 < self.collar_rate < ONE):
+            raise ValueError("release: price_move must be above 0 and at most 1, collar_rate above 0 and below 1")
+        if self.price_seconds is not None and self.price_seconds < 1:
+            raise ValueError("release: price_seconds must be at least 1")
+        if not 1 <= len(self.venue) <= 24:
+            raise ValueError("release: venue is a code of up to 24 letters")
+
+
+@dataclass(frozen=True)
 class PolicyTerms:
     """A policy version's JSON, read strictly."""
 
@@ -185,6 +207,7 @@ class PolicyTerms:
     calendar: str = ""
     fee_rate: Decimal = Decimal(0)
     plan_minutes: int = 15
+    release: ReleaseTerms = field(default_factory=ReleaseTerms)
     strikes: tuple[StrikeSchedule, ...] = ()
     storm: StormTerms | None = None
     reconcile_rate: Decimal = Decimal("0.10")

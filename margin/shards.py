@@ -13,7 +13,19 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, QuerySet
 
-from margin import assessments, bulk, calls, consequences, decisions, gate, liquidation, prices, snapshot, watch
+from margin import (
+    approvals,
+    assessments,
+    bulk,
+    calls,
+    consequences,
+    decisions,
+    gate,
+    liquidation,
+    prices,
+    snapshot,
+    watch,
+)
 from margin.actors import Actor, system
 from margin.engine import assess, memory
 from margin.models import MarginCall, PolicyVersion, Shard, Sweep
@@ -156,7 +168,8 @@ def _propose(to_liquidate: Sequence[MarginCall], sweep: Sweep) -> dict[str, int]
     proposed = 0
     for call in to_liquidate:
         try:
-            liquidation.propose(call, at=sweep.at, actor=_actor(sweep), reason="policy: escalated call")
+            plan = liquidation.propose(call, at=sweep.at, actor=_actor(sweep), reason="policy: escalated call")
+            approvals.release_by_standing(plan, at=sweep.at, actor=_actor(sweep))
             proposed += 1
         except calls.CallError as error:
             watch.raise_alarm("no_plan", call.number, f"no liquidation plan for {call}: {error}", at=sweep.at)

@@ -7,7 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from margin import adaptive, closing, consequences, epochs, reschedules, sealing, shards, sweep, trades, warnings, watch
+from margin import (
+    adaptive,
+    closing,
+    consequences,
+    epochs,
+    reschedules,
+    sealing,
+    sending,
+    shards,
+    sweep,
+    trades,
+    warnings,
+    watch,
+)
 from margin.actors import system
 from margin.models import Shard, Sweep
 from market import clock
@@ -109,6 +122,12 @@ def seal_history() -> None:
 def anchor_history() -> None:
     """Write the newest seal down outside the database, and mail it to the auditors."""
     sealing.anchor(at=clock.now())
+
+
+@shared_task(name="margin.send_orders")
+def send_orders() -> None:
+    """Hand released orders to their venues, and hear what those say."""
+    sending.run(sending.open_venues(), clock=clock.now)
 
 
 def slot(at: datetime, kind: str) -> datetime:

@@ -98,24 +98,30 @@ def _propose(call: MarginCall, *, reason: str, at: datetime, actor: Actor) -> Pl
 
 
 def _approve(plan: Plan, *, at: datetime, actor: Actor) -> Plan:
-    from margin import liquidation
+    from margin import approvals
 
-    return liquidation.approve(plan, at=at, actor=actor)
+    return approvals.approve(plan, at=at, actor=actor)
 
 
 def _reject(plan: Plan, *, reason: str, at: datetime, actor: Actor) -> Plan:
-    from margin import liquidation
+    from margin import approvals
 
-    return liquidation.reject(plan, reason=reason, at=at, actor=actor)
+    return approvals.reject(plan, reason=reason, at=at, actor=actor)
+
+
+def _release(plan: Plan, *, at: datetime, actor: Actor) -> Plan:
+    from margin import approvals
+
+    return approvals.release(plan, at=at, actor=actor)
 
 
 def _fill(plan: Plan, *, line: int, **said: Any) -> Plan:
-    from margin import liquidation
+    from margin import booking
 
     found = PlanLine.objects.filter(plan=plan, pk=line).select_related("instrument").first()
     if found is None:
         raise Refused(f"{plan} has no line {line}")
-    liquidation.record_fill(found, **said)
+    booking.record_fill(found, **said)
     return plan
 
 
@@ -335,11 +341,15 @@ ACTS: tuple[Act, ...] = (
     ),
     Act(
         "plans", "reject", "Reject", Verb.REJECT, _reject, "{row} is rejected.",
-        lambda plan, actor, at: plan.state == Plan.State.PROPOSED, fields=(REASON,),
+        offers.may_reject, fields=(REASON,),
+    ),
+    Act(
+        "plans", "release", "Release", Verb.RELEASE_PLAN, _release, "{row} is released.", offers.may_release,
+        is_grave=True,
     ),
     Act(
         "plans", "fill", "Record a fill", Verb.FILL, _fill, "The fill of {row} is booked.",
-        lambda plan, actor, at: plan.state == Plan.State.APPROVED, fields=LINE, is_grave=True,
+        offers.may_fill, fields=LINE, is_grave=True,
     ),
 )  # fmt: skip
 BY_NAME = {(act.on, act.name): act for act in ACTS}

@@ -11,6 +11,20 @@ class Words(StrEnum):
         return [(word.value, word.value.replace("_", " ")) for word in cls]
 
 
+class Regime(Words):
+    HOUSE = "house"
+    EXCHANGE = "exchange"
+    REG_T = "reg_t"
+    MINIMUM_EQUITY = "minimum_equity"
+    INTRADAY = "intraday"
+    PORTFOLIO = "portfolio"
+    FUTURES = "futures"
+    CSA = "csa"
+    LOAN = "loan"
+    DAY_TRADE = "day_trade"
+    CONCENTRATION = "concentration"
+
+
 class Cause(Words):
     """Why a call escalated (settled.md 27)."""
 

@@ -6,20 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from margin.vocabulary import RUNG, Cause, Resolution, Words
-
-
-class Regime(Words):
-    HOUSE = "house"
-    EXCHANGE = "exchange"
-    REG_T = "reg_t"
-    MINIMUM_EQUITY = "minimum_equity"
-    INTRADAY = "intraday"
-    PORTFOLIO = "portfolio"
-    FUTURES = "futures"
-    CSA = "csa"
-    LOAN = "loan"
-    DAY_TRADE = "day_trade"
-    CONCENTRATION = "concentration"
+from margin.vocabulary import Regime as Regime  # noqa: PLC0414  said as workflow.Regime everywhere
 
 
 class State(Words):
@@ -94,6 +81,9 @@ class Verb(Words):
     PROPOSE = "plan.proposed"
     APPROVE = "plan.approved"
     REJECT = "plan.rejected"
+    RELEASE_PLAN = "plan.released"
+    EXPIRE_PLAN = "plan.expired"
+    ORDER = "order.moved"
     FILL = "plan.filled"
 
     PROPOSE_ISSUE = "issue.proposed"
@@ -111,7 +101,10 @@ WITHOUT_CALL = frozenset(
     | {Verb.PROPOSE_WAIVER, Verb.DENY_WAIVER, Verb.WAIVE}
 )
 """Verbs about an account rather than one of its calls."""
-AFTER_THE_END = frozenset({Verb.NOTE, Verb.CONTACT, Verb.CLOSE_TASK, Verb.OPEN_TASK, Verb.REVERSE_CURE})
+AFTER_THE_END = frozenset(
+    {Verb.NOTE, Verb.CONTACT, Verb.CLOSE_TASK, Verb.OPEN_TASK, Verb.REVERSE_CURE, Verb.FILL, Verb.ORDER}
+    | {Verb.EXPIRE_PLAN}
+)
 """Verbs that a closed call still takes: they add to its history and leave its row as it was."""
 
 

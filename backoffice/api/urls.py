@@ -14,7 +14,7 @@ from accounts import corrections_api as corrections
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
-from margin import controls, controls_api, cure_api, register_api, verb_api, verbs, warning_api
+from margin import controls, controls_api, cure_api, order_api, register_api, verb_api, verbs, warning_api
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
@@ -47,6 +47,11 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "calls": acting(verb_api.Calls),
     "events": margin.Events,
     "plans": margin.Plans,
+    "orders": order_api.Orders,
+    "order-reports": order_api.Reports,
+    "kill-switches": order_api.KillSwitches,
+    "liquidation-caps": order_api.Caps,
+    "standing-approvals": order_api.StandingApprovals,
     "requests": verb_api.Requests,
     "disputes": verb_api.Disputes,
     "tasks": verb_api.Tasks,

@@ -9,7 +9,7 @@ from accounts import cash, positions
 from accounts.models import Account
 from backoffice.trial import acts, house
 from backoffice.trial.acts import Act, Opens
-from margin import calls, liquidation, policies, sweep
+from margin import approvals, booking, calls, liquidation, policies, sweep
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause
 from market import actions, calendars, quotes
@@ -146,9 +146,9 @@ def _approve(at: datetime, stage: Stage) -> None:
     if not stage.has_plans:
         return
     for plan in Plan.objects.filter(state=Plan.State.PROPOSED, expires_at__gte=at).order_by("pk"):
-        liquidation.approve(plan, at=at, actor=stage.staff.actors["supervisor"])
+        approvals.approve(plan, at=at, actor=stage.staff.actors["supervisor"])
         if plan.proposed_by_id is None:
-            liquidation.approve(plan, at=at, actor=stage.staff.actors["risk"])
+            approvals.approve(plan, at=at, actor=stage.staff.actors["risk"])
 
 
 def _execute(at: datetime, stage: Stage) -> None:
@@ -161,7 +161,7 @@ def _execute(at: datetime, stage: Stage) -> None:
         for line in plan.lines.select_related("instrument"):
             price = stage.opens.get((line.instrument.code, day)) or Quote.objects.get(pk=line.instrument_id).mark
             fee = (abs(line.quantity) * price * fee_rate).quantize(CENT, ROUND_HALF_EVEN)
-            liquidation.record_fill(
+            booking.record_fill(
                 line,
                 quantity=line.quantity,
                 price=price,

@@ -1,6 +1,5 @@
 """One row behind every address of the API, and the keys of those who ask."""
 
-import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +14,7 @@ from accounts import adjustments, cash, fills, positions
 from accounts.models import Account, CashMovement, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls, claims, disputes, models, reconciling, requests, restrictions, sma, strikes
+from margin import calls, claims, control_switches, disputes, models, reconciling, requests, restrictions, sma, strikes
 from margin.engine.sma import Kind
 from margin.models import (
     Approval,
@@ -29,12 +28,12 @@ from margin.models import (
     StormGate,
 )
 from margin.restriction_terms import Effect, StrikeKind
-from margin.workflow import Resolution, Verb
+from margin.workflow import Cause, Resolution, Verb
 from market import actions, parameters, quotes
 from market.guard import Incoming
 from market.models import HeldQuote
 from notifications.models import Notice
-from tests.margin import rows, world
+from tests.margin import liquidating, rows, world
 
 AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 LISTS = (
@@ -43,6 +42,7 @@ LISTS = (
     *("requests", "disputes", "tasks", "cures"),
     *("warnings", "restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
     *("gates", "reconciliations", "held-quotes", "corporate-actions"),
+    *("orders", "order-reports", "kill-switches", "liquidation-caps", "standing-approvals"),
 )
 SCOPE_OF = {
     "quotes": "quotes:write",
@@ -121,6 +121,7 @@ def furnish() -> dict[str, object]:
         "warnings": warned(found),
         **restricted(version),
         **held_back(found),
+        **ordered(version, aig),
         **of_the_world(at),
         **asked(),
         **corrected(owner, usd, aig, at),
@@ -136,6 +137,32 @@ def held_back(found: Assessment) -> dict[str, object]:
     olga = rows.staff("olga", "Operations")
     whole = reconciling.confirm(found.account, reason="compared with the custodian", at=AT, actor=olga)
     return {"gates": opened.pk, "reconciliations": whole.pk}
+
+
+def ordered(version: PolicyVersion, instrument: Any) -> dict[str, object]:
+    """A plan that was sold by hand, caps and a standing approval that wait, and a switch that was pulled and let go."""
+    outcome = calls.carry_out([rows.issue(rows.account("A-1055"), version)], at=AT, actor=rows.SWEEPER)[0]
+    call = calls.escalate(MarginCall.objects.get(pk=outcome.call_id), cause=Cause.SEVERITY, at=AT, actor=rows.SWEEPER)
+    made = plan(call, instrument)
+    sue, rita = rows.staff("sue.cap", "Supervisor"), rows.staff("rita.cap", "Risk")
+    Approval.objects.create(
+        plan=made, content_hash=made.content_hash, creator=0, approver_id=sue.user_id, approved_at=AT
+    )
+    Plan.objects.filter(pk=made.pk).update(state="approved")
+    filled = liquidating.sold(made, at=AT)
+    amounts = {"per_order": Decimal(1000), "per_account": Decimal(2000), "per_day": Decimal(3000)}
+    cap = control_switches.propose_cap("USD", **amounts, reason="limits", at=AT, actor=sue)
+    standing = models.StandingApproval.objects.create(
+        policy_version=version, regime="loan", currency="USD", **amounts, reason="nights", proposed_by_id=sue.user_id,
+        proposed_at=AT, expires_at=AT + timedelta(days=30),
+    )  # fmt: skip
+    switch = control_switches.pull(reason="a feed went wild", at=AT, actor=sue)
+    control_switches.ask_release(switch, reason="it is mended", at=AT + timedelta(minutes=1), actor=sue)
+    control_switches.let_go(switch, at=AT + timedelta(minutes=2), actor=rita)
+    return {
+        **{"orders": filled.line_id, "order-reports": filled.report_id, "kill-switches": switch.pk},
+        **{"liquidation-caps": cap.pk, "standing-approvals": standing.pk},
+    }
 
 
 def of_the_world(at: datetime) -> dict[str, object]:
@@ -165,7 +192,7 @@ def warned(found: models.Assessment) -> int:
 
 def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, object]:
     """Money taken back, a fill that was bust, and shares brought in: in an account of its own."""
-    other = rows.account("A-1009")
+    other = rows.account("A-1077")
     (fill,) = positions.apply_fills([fill_of(other, aig, "T-9")], at=at)
     deposit(other, usd, "FT-9")
     movement = CashMovement.objects.get(external_reference="FT-9")
@@ -230,17 +257,17 @@ def deposit(owner: Account, currency: Any, reference: str) -> None:
 
 
 def plan(call: MarginCall, instrument: Any) -> Plan:
-    content = '{"lines":[]}'
+    line = {"instrument": instrument.pk, "code": instrument.code, "quantity": "-10", "price": "4.76", "fee": "0"}
+    content = json.dumps({"lines": [{**line, "proceeds": "47.60"}]})
     made = Plan.objects.create(
         call=call,
         content=content,
-        content_hash=hashlib.sha256(content.encode()).hexdigest(),
         proposed_at=AT,
         expires_at=AT + timedelta(hours=1),
     )
     PlanLine.objects.create(plan=made, instrument=instrument, quantity=-10, price=Decimal("4.76"))
-    approver = User.objects.get(username="risk.two")
-    Approval.objects.create(plan=made, content_hash=made.content_hash, approver=approver, approved_at=AT)
+    approver = rows.staff("risk.two", "Risk").user_id
+    Approval.objects.create(plan=made, content_hash=made.content_hash, creator=0, approver_id=approver, approved_at=AT)
     return made
 
 

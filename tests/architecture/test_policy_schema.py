@@ -315,6 +315,7 @@ READ_BY = {
     policy_terms.RegimeTerms: DEFINED["regime"],
     policy_terms.StormTerms: DEFINED["storm"],
     liquidation_terms.LiquidationTerms: DEFINED["liquidation"],
+    policy_terms.ReleaseTerms: DEFINED["release"],
     due.Rule: DEFINED["clock"],
     due.Term: DEFINED["clock_term"],
     due.Band: DEFINED["clock"]["properties"]["bands"]["items"],

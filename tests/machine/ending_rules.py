@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from margin import calls, liquidation, requests
+from margin import approvals, calls, liquidation, requests
 from margin.models import MarginCall, Plan
 from margin.workflow import State, Verb
 from tests.machine import world
@@ -41,7 +41,7 @@ class Endings(Rights):
         except calls.CallError:  # no price, nothing to sell, or held
             self.count(Verb.PROPOSE, "impossible")
             return
-        liquidation.approve(plan, at=self.now, actor=sue)
+        approvals.approve(plan, at=self.now, actor=sue)
         for line in plan.lines.select_related("instrument", "plan"):
             if Plan.objects.get(pk=plan.pk).state == "approved":
                 quantity = (line.quantity * share).quantize(D("0.001"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from accounts.models import Fill
-from margin import actors, calls, casework, claims, disputes, liquidation, requests
+from margin import actors, approvals, calls, casework, claims, disputes, liquidation, requests
 from margin.models import Cure, Dispute, MarginCall, PlanFill, Request, Task
 from margin.workflow import Cause, Resolution, Verb
 from notifications import notices
@@ -315,7 +315,7 @@ class People(Letters):
         is_own = actor.user_id in {plan.proposed_by_id, *given} or self.now > plan.expires_at
         self.attempt(
             Verb.APPROVE, plan.call, actor, also=reasons(illegal=plan.state != "proposed", refused=is_own),
-            deed=lambda: liquidation.approve(plan, at=self.now, actor=actor),
+            deed=lambda: approvals.approve(plan, at=self.now, actor=actor),
         )  # fmt: skip
 
     @rule(pick=PICK, who=PICK)
@@ -325,7 +325,7 @@ class People(Letters):
             return
         self.attempt(
             Verb.REJECT, plan.call, actor, also=reasons(illegal=plan.state != "proposed"),
-            deed=lambda: liquidation.reject(plan, at=self.now, actor=actor, reason="let us wait"),
+            deed=lambda: approvals.reject(plan, at=self.now, actor=actor, reason="let us wait"),
         )  # fmt: skip
 
     @rule(pick=PICK, who=PICK, part=st.sampled_from(["all", "all", "some", "more"]), copies=st.integers(1, 2))

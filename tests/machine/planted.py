@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from margin import (
+    approvals,
     assessments,
     calls,
     claims,
@@ -114,12 +115,11 @@ def most_of_both(standing: Any, call: OpenCall) -> Decimal:
 def anybody_approves(plan: Plan, *, at: Any, actor: Any) -> Plan:
     calls.require(actor, workflow.Verb.APPROVE)
     plan = Plan.objects.select_related("call").get(pk=plan.pk)
-    liquidation._check_open(plan, at=at)
-    Approval.objects.get_or_create(
-        plan=plan, approver_id=actor.user_id, defaults={"content_hash": plan.content_hash, "approved_at": at}
-    )
+    approvals.check_open(plan, at=at)
+    told = {"content_hash": plan.content_hash, "creator": plan.creator, "approved_at": at}
+    Approval.objects.get_or_create(plan=plan, approver_id=actor.user_id, defaults=told)
     Plan.objects.filter(pk=plan.pk).update(state="approved")
-    liquidation._record(plan, workflow.Verb.APPROVE, at=at, actor=actor)
+    liquidation.record(plan, workflow.Verb.APPROVE, at=at, actor=actor)
     return plan
 
 
@@ -138,6 +138,7 @@ def the_last_report_counts(delivery: Any) -> bool:
 
 APPROVAL = without_trigger("margin_approval", "margin_approval_is_by_another")
 PLAN = without_trigger("margin_plan", "margin_plan_is_kept")
+OF_APPROVALS, NOT_THE_CREATOR = "ALTER TABLE margin_approval", "approver_is_not_the_creator"
 CALL_BOLTS = ("margin_margincall_moves_legally", "margin_margincall_has_its_event")
 ONE_OPEN = "call_is_open_once_per_account_regime_key"
 BUGS: dict[str, Bug] = {
@@ -176,9 +177,13 @@ BUGS: dict[str, Bug] = {
     ),
     "prices in quarantine are used": Bug(((prices, "_held", lambda at, known_at: {}),)),
     "who proposed a plan approves it": Bug(
-        ((liquidation, "approve", anybody_approves),),
-        (*APPROVAL["draw"], *PLAN["draw"]),
-        (*APPROVAL["put_back"], *PLAN["put_back"]),
+        ((approvals, "approve", anybody_approves),),
+        (*APPROVAL["draw"], *PLAN["draw"], f"{OF_APPROVALS} DROP CONSTRAINT {NOT_THE_CREATOR}"),
+        (
+            *APPROVAL["put_back"],
+            *PLAN["put_back"],
+            f"{OF_APPROVALS} ADD CONSTRAINT {NOT_THE_CREATOR} CHECK (approver_id <> creator) NOT VALID",
+        ),
     ),
     "what was sold is retracted": Bug(((grants, "check_unsold", lambda call: None),)),
     "a call's row changes past the door": Bug(

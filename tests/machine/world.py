@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from accounts import cash, positions
 from accounts.models import Account
-from margin import calls, claims, disputes, liquidation, requests, sweep
+from margin import approvals, booking, calls, claims, disputes, liquidation, requests, sweep
 from margin.actors import Actor, person, system
 from margin.engine.methodologies.reg_t import RULE_BOOK
 from margin.models import MarginCall, Plan, PlanLine
@@ -253,7 +253,7 @@ def furnish(house: House) -> House:
     ops, sue = house.people["ops"], house.people["sue"]
     liquidation.propose(open_call("planned"), at=now, actor=ops)
     plan = liquidation.propose(open_call("filled"), at=now, actor=ops)
-    liquidation.approve(plan, at=now, actor=sue)
+    approvals.approve(plan, at=now, actor=sue)
     fill(plan.lines.get(), D(-1), D(50), "seed-1", now, ops)
     answer(house, now)
     notices.prepare(at=now)
@@ -281,7 +281,7 @@ def open_call(code: str) -> MarginCall:
 
 
 def fill(line: PlanLine, quantity: Decimal, price: Decimal, reference: str, at: datetime, actor: Actor) -> Any:
-    return liquidation.record_fill(
+    return booking.record_fill(
         line, quantity=quantity, price=price, fee=D(0), source="desk", external_reference=reference, at=at, actor=actor
     )
 

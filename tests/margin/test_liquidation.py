@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from accounts import cash, positions
-from margin import calls, liquidation, requests, sweep
+from margin import approvals, booking, calls, liquidation, requests, sweep
 from margin.models import Approval, MarginCall, Plan
 from margin.workflow import Cause
 from tests.margin import rows, world
@@ -44,7 +44,7 @@ def checker(db):
 
 def fill(plan, quantity, *, reference="1", price="50", at=LATER, actor):
     line = plan.lines.get()
-    return liquidation.record_fill(
+    return booking.record_fill(
         line, quantity=Decimal(quantity), price=Decimal(price), fee=Decimal(0), source="desk",
         external_reference=reference, at=at, actor=actor,
     )  # fmt: skip
@@ -60,31 +60,34 @@ def test_the_plan_is_the_smallest_whole_number_of_shares_that_cures(escalated, m
 
 def test_another_person_approves_fills_follow_and_the_call_is_liquidated(escalated, maker, checker):
     plan = liquidation.propose(escalated, at=LATER, actor=maker)
-    assert liquidation.approve(plan, at=LATER, actor=checker).state == "approved"
+    assert approvals.approve(plan, at=LATER, actor=checker).state == "approved"
     fill(plan, "-7", actor=maker)
     call = MarginCall.objects.get()
     assert (call.state, call.resolution, call.amount_outstanding) == ("liquidated", "liquidation", 0)
     assert Plan.objects.get().state == "done"
     kinds = list(call.events.order_by("seq").values_list("kind", flat=True))
-    assert kinds[2:] == ["plan.proposed", "plan.approved", "plan.filled", "call.liquidated"]
+    assert kinds[2:] == [
+        *("plan.proposed", "plan.approved", "order.moved", "plan.released"),
+        *("plan.filled", "order.moved", "call.liquidated"),
+    ]
 
 
 def test_part_of_a_fill_leaves_the_call_escalated(escalated, maker, checker):
-    plan = liquidation.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
+    plan = approvals.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
     fill(plan, "-3", actor=maker)
     assert MarginCall.objects.get().state == "escalated"
     assert Plan.objects.get().state == "approved"
 
 
 def test_the_same_fill_reported_twice_counts_once(escalated, maker, checker):
-    plan = liquidation.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
+    plan = approvals.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
     first = fill(plan, "-3", actor=maker)
     assert fill(plan, "-3", at=LATER + minutes(1), actor=maker) == first
     assert plan.lines.get().fills.count() == 1
 
 
 def test_more_than_the_line_is_refused_by_the_database_and_moves_nothing(escalated, maker, checker):
-    plan = liquidation.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
+    plan = approvals.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
     with pytest.raises(calls.IllegalMove, match="at most"), transaction.atomic():
         fill(plan, "-8", actor=maker)
     assert escalated.account.fills.count() == 0
@@ -93,7 +96,7 @@ def test_more_than_the_line_is_refused_by_the_database_and_moves_nothing(escalat
 def test_the_proposer_cannot_approve_even_past_the_door(escalated, checker):
     plan = liquidation.propose(escalated, at=LATER, actor=checker)
     with pytest.raises(calls.Refused, match="another person"):
-        liquidation.approve(plan, at=LATER, actor=checker)
+        approvals.approve(plan, at=LATER, actor=checker)
     with pytest.raises(DatabaseError, match="two people"), transaction.atomic():
         Approval.objects.create(
             plan=plan, content_hash=plan.content_hash, approver_id=checker.user_id, approved_at=LATER
@@ -102,10 +105,10 @@ def test_the_proposer_cannot_approve_even_past_the_door(escalated, checker):
 
 def test_a_plan_of_the_system_takes_two_people(escalated, checker):
     plan = liquidation.propose(escalated, at=LATER, actor=SWEEPER)
-    assert liquidation.approve(plan, at=LATER, actor=checker).state == "proposed"
+    assert approvals.approve(plan, at=LATER, actor=checker).state == "proposed"
     with pytest.raises(calls.Refused, match="already"):
-        liquidation.approve(plan, at=LATER, actor=checker)
-    assert liquidation.approve(plan, at=LATER, actor=rows.staff("rita", "Risk")).state == "approved"
+        approvals.approve(plan, at=LATER, actor=checker)
+    assert approvals.approve(plan, at=LATER, actor=rows.staff("rita", "Risk")).state == "approved"
 
 
 def test_nothing_is_filled_before_approval(escalated, maker):
@@ -128,7 +131,7 @@ def test_an_expired_plan_is_not_approved_and_makes_room(escalated, maker, checke
     plan = liquidation.propose(escalated, at=LATER, actor=maker)
     late = plan.expires_at + timedelta(seconds=1)
     with pytest.raises(calls.Refused, match="expired"):
-        liquidation.approve(plan, at=late, actor=checker)
+        approvals.approve(plan, at=late, actor=checker)
     quote(rows.equity("XYZ"), "49", late)
     assert liquidation.propose(escalated, at=late, actor=maker).pk != plan.pk
     assert Plan.objects.get(pk=plan.pk).state == "expired"
@@ -146,7 +149,7 @@ def test_an_issued_call_cannot_be_liquidated(db, maker):
 
 
 def test_a_deposit_after_part_of_the_plan_meets_the_call_as_mixed(escalated, maker, checker):
-    plan = liquidation.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
+    plan = approvals.approve(liquidation.propose(escalated, at=LATER, actor=maker), at=LATER, actor=checker)
     fill(plan, "-3", actor=maker)
     later = LATER + minutes(1)
     cash.deposit(escalated.account, currency="USD", amount=Decimal(60), source="bank", external_reference="1", at=later)
@@ -158,8 +161,8 @@ def test_a_deposit_after_part_of_the_plan_meets_the_call_as_mixed(escalated, mak
 def test_a_rejected_plan_keeps_its_reason_in_the_history(escalated, maker, checker):
     plan = liquidation.propose(escalated, at=LATER, actor=maker)
     with pytest.raises(calls.Refused, match="reason"):
-        liquidation.reject(plan, at=LATER, actor=checker, reason="")
-    liquidation.reject(plan, at=LATER, actor=checker, reason="client rang")
+        approvals.reject(plan, at=LATER, actor=checker, reason="")
+    approvals.reject(plan, at=LATER, actor=checker, reason="client rang")
     assert Plan.objects.get().state == "rejected"
     assert "client rang" in escalated.events.get(kind="plan.rejected").body
 
@@ -171,7 +174,7 @@ def test_others_neither_propose_nor_approve(escalated, maker, role):
         liquidation.propose(escalated, at=LATER, actor=eve)
     plan = liquidation.propose(escalated, at=LATER, actor=maker)
     with pytest.raises(calls.Refused):
-        liquidation.approve(plan, at=LATER, actor=eve)
+        approvals.approve(plan, at=LATER, actor=eve)
 
 
 def test_nothing_is_proposed_or_approved_while_the_call_is_held(escalated, maker, checker):
@@ -182,5 +185,5 @@ def test_nothing_is_proposed_or_approved_while_the_call_is_held(escalated, maker
     )
     requests.grant(asked, at=LATER, actor=rita)
     with pytest.raises(calls.Refused, match="is held until"):
-        liquidation.approve(plan, at=LATER, actor=checker)
-    assert liquidation.approve(plan, at=LATER + minutes(10), actor=checker).state == "approved"
+        approvals.approve(plan, at=LATER, actor=checker)
+    assert approvals.approve(plan, at=LATER + minutes(10), actor=checker).state == "approved"

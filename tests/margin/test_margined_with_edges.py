@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
 
 from accounts.models import Account, Position
-from margin import calls, liquidation, policies, prices, releases, snapshot, stress, sweep
+from margin import approvals, booking, calls, liquidation, policies, prices, releases, snapshot, stress, sweep
 from margin.engine import alternatives
 from margin.hypothetical.document import StressGrid
 from margin.models import MarginCall
@@ -36,11 +36,11 @@ def approved_plan(held):
     sweep.run("securities", at=MONDAY)
     call = calls.escalate(MarginCall.objects.get(), cause=Cause.SEVERITY, at=MONDAY + minutes(1), actor=SWEEPER)
     plan = liquidation.propose(call, at=LATER, actor=rows.staff("ops", "Operations"))
-    return liquidation.approve(plan, at=LATER, actor=rows.staff("sue", "Supervisor"))
+    return approvals.approve(plan, at=LATER, actor=rows.staff("sue", "Supervisor"))
 
 
 def fill(plan, quantity, reference="1"):
-    return liquidation.record_fill(
+    return booking.record_fill(
         plan.lines.get(), quantity=D(quantity), price=D(50), fee=D(0), source="desk", external_reference=reference,
         at=LATER, actor=rows.staff("ops", "Operations"),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from accounts import positions, wishes
 from accounts.models import Account
-from margin import calls, liquidation, planning, prices, sweep
+from margin import approvals, booking, calls, liquidation, planning, prices, sweep
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause
 from market import calendars
@@ -65,7 +65,7 @@ def test_what_the_client_wants_kept_is_sold_only_when_the_rest_is_not_enough():
     (kept,) = first  # either may be sold: so the client wants this one kept
     wishes.state(Account.objects.get(), [kept], reason="by telephone", by="ops", at=LATER)
     (other,) = {"XYZ", "ABC"} - {kept}
-    liquidation.reject(Plan.objects.get(), at=LATER, actor=rows.staff("sue", "Supervisor"), reason="the wish came")
+    approvals.reject(Plan.objects.get(), at=LATER, actor=rows.staff("sue", "Supervisor"), reason="the wish came")
     assert lines(proposed(call)) == {other: -14}
 
 
@@ -92,9 +92,9 @@ def test_a_stage_sells_no_more_than_its_share_and_the_next_plan_is_sized_again()
     body = json.loads(plan.content)
     assert (sum(lines(plan).values()), body["is_staged"], body["is_enough"]) == (-10, True, True)
     assert (body["stage"]["is_enough"], body["stage"]["excess"]) == (False, "-50.5")
-    liquidation.approve(plan, at=LATER, actor=rows.staff("sue", "Supervisor"))
+    approvals.approve(plan, at=LATER, actor=rows.staff("sue", "Supervisor"))
     line = plan.lines.get()
-    liquidation.record_fill(
+    booking.record_fill(
         line, quantity=line.quantity, price=Dec(50), fee=line.fee, source="desk", external_reference="1", at=LATER,
         actor=rows.staff("ops", "Operations"),
     )  # fmt: skip
@@ -180,10 +180,10 @@ def test_and_for_no_more_than_the_deficiency_of_the_day():
 def test_its_fills_release_and_the_call_is_liquidated_when_they_are_enough():
     call, when = called_by_trades(), test_trades.at(2, 0.02)
     plan = proposed(call, at=when)
-    liquidation.approve(plan, at=when, actor=rows.staff("rita", "Risk"))
+    approvals.approve(plan, at=when, actor=rows.staff("rita", "Risk"))
     line, ops = plan.lines.get(), rows.staff("ops", "Operations")
     for reference, quantity in (("1", -190), ("2", -1)):
-        liquidation.record_fill(
+        booking.record_fill(
             line, quantity=Dec(quantity), price=Dec(100), fee=Dec("0.1") * -quantity, source="desk",
             external_reference=reference, at=when, actor=ops,
         )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 
 from accounts import positions
-from margin import calls, liquidation, restitution, sweep
+from margin import approvals, booking, calls, liquidation, restitution, sweep
 from margin.hindsight import Corrected, Otherwise
 from margin.models import MarginCall, Plan
 from margin.restitution import Verdict
@@ -26,9 +26,9 @@ def sold_out(call, people):
     """Escalate, propose, approve, and fill at the plan's own price and fee."""
     at = TICK + minutes(5)
     call = calls.escalate(call, cause=Cause.SEVERITY, at=at, actor=SWEEPER)
-    plan = liquidation.approve(liquidation.propose(call, at=at, actor=people["ops"]), at=at, actor=people["sue"])
+    plan = approvals.approve(liquidation.propose(call, at=at, actor=people["ops"]), at=at, actor=people["sue"])
     for line in plan.lines.select_related("instrument"):
-        liquidation.record_fill(
+        booking.record_fill(
             line, quantity=line.quantity, price=line.price, fee=line.fee, source="desk",
             external_reference=f"F{line.pk}", at=at + minutes(1), actor=people["ops"],
         )  # fmt: skip

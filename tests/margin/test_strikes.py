@@ -6,16 +6,17 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from accounts.models import CashMovement, Fill
+from accounts.models import CashMovement
 from backoffice import invariants
 from margin import calls, consequences, restrictions, strikes
 from margin.actors import system
-from margin.models import Approval, Event, MarginCall, Plan, PlanFill, PlanLine, Restriction, Strike
+from margin.models import Approval, Event, MarginCall, Plan, Restriction, Strike
 from margin.restriction_terms import Step, StrikeKind, StrikeSchedule
 from margin.strikes import Circumstances, Paid
 from margin.workflow import Cause, Resolution
 from tests.api import house
 from tests.margin import rows, world
+from tests.margin.liquidating import sold
 from tests.margin.rows import AT
 
 CLOCKWORK = system("restrictions")
@@ -164,13 +165,11 @@ def liquidated(account, version, *, at):
     call = calls.escalate(call, cause=Cause.SEVERITY, at=at, actor=rows.SWEEPER)
     plan = house.plan(call, rows.equity("AIG"))
     second = rows.staff("ria", "Risk").user_id
-    Approval.objects.create(plan=plan, content_hash=plan.content_hash, approver_id=second, approved_at=rows.AT)
+    Approval.objects.create(
+        plan=plan, content_hash=plan.content_hash, creator=0, approver_id=second, approved_at=rows.AT
+    )
     Plan.objects.filter(pk=plan.pk).update(state="approved")
-    fill = Fill.objects.create(
-        account=account, instrument=rows.equity("AIG"), source="desk", external_reference=f"L-{call.pk}",
-        quantity=-10, price=Decimal("4.76"), traded_at=at,
-    )  # fmt: skip
-    PlanFill.objects.create(line=PlanLine.objects.get(plan=plan), fill=fill)
+    sold(plan, at=at)
     calls.liquidate(call, residual=Decimal(0), at=at, actor=rows.SWEEPER)
     consequences.settle(at=at, actor=CLOCKWORK)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Position
-from margin import liquidation, sweep
+from margin import approvals, booking, liquidation, sweep
 from margin.models import MarginCall, Receivable
 from tests.margin import rows, world
 from tests.margin.world import MONDAY, minutes, quote
@@ -24,8 +24,8 @@ def sold_out():
         sweep.run("securities", at=MONDAY + minutes(minute))
     call = MarginCall.objects.get(regime="house")
     plan = liquidation.propose(call, at=MONDAY + minutes(2), actor=rows.staff("olive", "Operations"))
-    liquidation.approve(plan, at=MONDAY + minutes(3), actor=rows.staff("sam", "Supervisor"))
-    liquidation.record_fill(
+    approvals.approve(plan, at=MONDAY + minutes(3), actor=rows.staff("sam", "Supervisor"))
+    booking.record_fill(
         plan.lines.get(),
         quantity=Decimal(-100),
         price=Decimal(35),

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from accounts.models import CashMovement
-from margin import calls, liquidation, requests, sweep
+from margin import approvals, booking, calls, liquidation, requests, sweep
 from margin.actors import system
 from margin.models import MarginCall, Plan
 from margin.workflow import Cause, Resolution, Verb
@@ -201,9 +201,9 @@ def test_a_liquidation_lists_what_was_closed_with_prices_and_fees():
     world.quote(xyz, "50", LATER)
     ops, sue = margin_rows.staff("ops", "Operations"), margin_rows.staff("sue", "Supervisor")
     plan = liquidation.propose(call, at=LATER, actor=ops, reason="past due")
-    liquidation.approve(plan, at=LATER, actor=sue)
+    approvals.approve(plan, at=LATER, actor=sue)
     (line,) = Plan.objects.get().lines.all()
-    liquidation.record_fill(
+    booking.record_fill(
         line, quantity=line.quantity, price=Decimal("49.5"), fee=Decimal("0.35"), source="broker",
         external_reference="F1", at=LATER, actor=ops,
     )  # fmt: skip

@@ -45,6 +45,7 @@ TABLE: dict[Verb, tuple[tuple[str, ...], frozenset[str]]] = {
     Verb.PROPOSE: (ANALYST, ESCALATED),
     Verb.APPROVE: (CHECKER, ESCALATED),
     Verb.REJECT: (CHECKER, OPEN),
+    Verb.RELEASE_PLAN: (CHECKER, ESCALATED),
     Verb.FILL: (ANALYST, ESCALATED),
 }
 

@@ -11,7 +11,7 @@ from django.core.mail import send_mail
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
-from margin import watch
+from margin import control_switches, watch
 from market import clock
 
 log = logging.getLogger("margin.watchdog")
@@ -40,6 +40,7 @@ class Command(BaseCommand):
         try:
             at = clock.now()
             watch.check(at)
+            control_switches.tell_rights(at=at)
             untold = list(watch.unmailed())
         except (DatabaseError, clock.SkewedClock) as error:
             log.critical("the watchdog cannot see the sweeps: %s", error)

@@ -1,0 +1,40 @@
+"""What releases, orders and fills keep, one query each: part of `backoffice.invariants` (I29 to I33, I35)."""
+
+from collections.abc import Mapping
+
+ORDERS: Mapping[str, str] = {
+    "I29 a release rests on two people besides the proposer, of exactly its content": """
+        SELECT 'plan ' || r.plan_id FROM margin_release r JOIN margin_plan p ON p.id = r.plan_id
+        LEFT JOIN margin_approval a ON a.id = r.first_id LEFT JOIN margin_approval b ON b.id = r.second_id
+        LEFT JOIN margin_standingapproval s ON s.id = r.standing_id
+        WHERE r.content_hash <> p.content_hash
+           OR r.standing_id IS NULL AND (a.id IS NULL OR a.plan_id <> p.id OR a.content_hash <> p.content_hash
+              OR a.approver_id = p.proposed_by_id OR (p.proposed_by_id IS NULL) <> (b.id IS NOT NULL)
+              OR b.plan_id <> p.id OR b.content_hash <> p.content_hash OR b.approver_id = a.approver_id)
+           OR r.standing_id IS NOT NULL AND (p.proposed_by_id IS NOT NULL OR s.approved_by_id IS NULL
+              OR s.approved_by_id = s.proposed_by_id OR r.released_at NOT BETWEEN s.approved_at AND s.expires_at)
+    """,
+    "I30 an order is a line of its release, under the name that follows from it": """
+        SELECT 'order ' || o.client_order_id FROM margin_order o JOIN margin_planline l ON l.id = o.line_id
+        JOIN margin_plan p ON p.id = l.plan_id
+        WHERE o.release_id <> p.id OR o.quantity <> l.quantity
+           OR o.client_order_id <> 'MD' || l.id || '-' || left(p.content_hash, 12)
+    """,
+    "I31 what is filled of an order is no more than it, and was reported": """
+        SELECT 'line ' || f.line_id FROM margin_planfill f JOIN margin_planline l ON l.id = f.line_id
+        JOIN accounts_fill x ON x.id = f.fill_id LEFT JOIN margin_orderreport r ON r.id = f.report_id
+        WHERE NOT EXISTS (SELECT FROM accounts_fill b WHERE b.reverses_id = x.id)
+        GROUP BY f.line_id, l.quantity
+        HAVING abs(sum(x.quantity)) > abs(l.quantity) OR bool_or(r.order_id IS DISTINCT FROM f.line_id
+               AND f.report_id IS NOT NULL)
+    """,
+    "I33 nothing was released while the kill switch was pulled": """
+        SELECT 'plan ' || r.plan_id FROM margin_release r JOIN margin_killswitch k
+        ON r.released_at > k.pulled_at AND (k.released_at IS NULL OR r.released_at < k.released_at)
+    """,
+    "I35 nobody manages users and decides about clients": """
+        SELECT 'user ' || m.user_id FROM auth_user_groups m JOIN auth_group g ON g.id = m.group_id
+        GROUP BY m.user_id HAVING bool_or(g.name = 'Administrator')
+           AND bool_or(g.name IN ('Operations', 'Supervisor', 'Risk', 'Compliance'))
+    """,
+}

@@ -1,0 +1,228 @@
+"""The sender: hands orders of released plans to their venues, each at most once, whatever dies in between.
+
+An order is marked `sending` in a transaction of its own, with a lease, before it leaves. Whoever dies with it leaves
+the lease to lapse: then nobody knows whether it left, the order is unknown and its venue is asked. It is sent again
+only when the venue never heard of it, as often as it was asked. The switch, the plan, the call and what the account
+misses are looked at again in the transaction that marks it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from django.db import connection, transaction
+
+from margin import booking, calls, chain, control_switches, epochs, liquidation, orders, watch
+from margin.actors import system
+from margin.models import MarginCall, Order, Plan
+from margin.order_models import DESK, OUTSIDE
+from margin.venues import interface, registry
+from margin.workflow import State
+
+States = Order.State
+LEASE = timedelta(seconds=30)
+SILENCE = timedelta(minutes=5)
+"""How long a venue may say nothing of an order that left before it is asked, and before it is asked again."""
+MOST_ATTEMPTS = 5
+SENDER = system("sender")
+Clock = Callable[[], datetime]
+
+
+def open_venues() -> dict[str, interface.Venue]:
+    """The house's venues by code, but those that another process speaks to; none where only people work orders."""
+    found: dict[str, interface.Venue] = {}
+    for code in registry.codes():
+        with suppress(interface.NotSent):
+            found[code] = registry.venue(code)
+    return found
+
+
+def run(venues: Mapping[str, interface.Venue], *, clock: Clock) -> Counter[str]:
+    """One round at every venue; counts of what was done. One process at a time works a venue, others pass on."""
+    done: Counter[str] = Counter()
+    lapse(at=clock())
+    withdraw_needless(at=clock())
+    for code, venue in venues.items():
+        with _alone(code) as is_alone:
+            if is_alone:
+                done += _round(venue, clock=clock)
+    return done
+
+
+def _round(venue: interface.Venue, *, clock: Clock) -> Counter[str]:
+    done = Counter(heard=hear(venue, clock=clock))
+    mine = Order.objects.filter(venue=venue.code).order_by("line")
+    for order in mine.filter(state=States.UNKNOWN):
+        done["asked"] += ask(order, venue, at=clock())
+    for order in mine.filter(state__in=OUTSIDE, cancel_wanted_at__isnull=False):
+        done["asked back"] += cancel(order, venue, at=clock())
+    may_send = epochs.is_open(at=clock())  # after a restore nothing leaves until people have compared
+    for order in mine.filter(state=States.NEW) if may_send else ():
+        done["sent"] += send(order, venue, clock=clock)
+    done["heard"] += hear(venue, clock=clock)
+    return done
+
+
+@contextmanager
+def _alone(code: str) -> Iterator[bool]:
+    """A session's advisory lock on a venue: it ends with the process that held it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext('venue'), hashtext(%s))", [code])
+        (is_alone,) = cursor.fetchone()
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext('venue'), hashtext(%s))", [code])
+
+
+def hear(venue: interface.Venue, *, clock: Clock) -> int:
+    """Store what the venue said and let its orders follow; only then it need not say it again."""
+    heard = list(venue.reports())
+    for report in heard:
+        booking.hear(report, at=clock())
+    venue.keep(heard)
+    return len(heard)
+
+
+# --- sending ------------------------------------------------------------------------------------------------------
+
+
+def send(order: Order, venue: interface.Venue, *, clock: Clock) -> bool:
+    """Hand one order over, if it may leave now; whether it left for certain."""
+    claimed = claim(order, at=clock())
+    if claimed is None:
+        return False
+    try:
+        venue.send(orders.as_sent(claimed))
+    except interface.NotSent as why:
+        _after(claimed, States.NEW, str(why), at=clock())
+        return False
+    except interface.Unknown as why:
+        _after(claimed, States.UNKNOWN, str(why), at=clock())
+        return False
+    _after(claimed, States.SENT, "", at=clock())
+    return True
+
+
+def claim(order: Order, *, at: datetime) -> Order | None:
+    """Mark an order as about to leave, under a lease; None if it must not, or another has it."""
+    return chain.in_transaction(lambda: _claim(order.pk, at=at), is_patient=True)
+
+
+def _claim(line_id: int, *, at: datetime) -> Order | None:
+    order = Order.objects.select_for_update(of=("self",)).select_related("line__instrument").get(pk=line_id)
+    if order.state != States.NEW or order.attempts >= MOST_ATTEMPTS or control_switches.pulled() is not None:
+        return None
+    if order.attempts and order.lease_until is not None and at < order.lease_until:
+        return None  # it could not be sent a moment ago
+    plan = Plan.objects.select_related("call__account").get(pk=order.release_id)
+    if _waits_for_another(order) or (plan.call.held_until is not None and at < plan.call.held_until):
+        return None
+    try:
+        is_needed = plan.call.state == State.ESCALATED and liquidation.missing(plan.call, at=at) > plan.call.tolerance
+    except calls.Refused:
+        return None  # unpriced: nothing acts on a guess
+    if not is_needed or plan.state != Plan.State.APPROVED:
+        booking.cancel_rest(plan, at=at, actor=SENDER, reason="nothing is missing any more")
+        return None
+    token, until = uuid4(), at + LEASE
+    orders.move(order, States.SENDING, at=at, actor=SENDER, token=token, lease_until=until, attempts=order.attempts + 1)
+    order.line.plan = plan
+    return order
+
+
+def _waits_for_another(order: Order) -> bool:
+    """Lines leave one slice after the other: what covers a short position is not sold before the short is closed."""
+    body = liquidation.content(order.line.plan)
+    slices = {int(line["instrument"]): int(line.get("slice", 0)) for line in body["lines"]}
+    mine = slices.get(order.line.instrument_id, 0)
+    before = [instrument for instrument, number in slices.items() if number < mine]
+    earlier = Order.objects.filter(release=order.release_id, line__instrument__in=before)
+    return earlier.exclude(state=States.FILLED).exists()
+
+
+def _after(claimed: Order, state: States, error: str, *, at: datetime) -> None:
+    """What became of the attempt, unless somebody else knows better by now."""
+
+    def write() -> None:
+        order = Order.objects.select_for_update().get(pk=claimed.pk)
+        if order.state == States.SENDING and order.token == claimed.token:
+            orders.move(order, state, at=at, actor=SENDER, reason=error, last_error=error[:400])
+
+    chain.in_transaction(write, is_patient=True)
+    if state == States.NEW and claimed.attempts >= MOST_ATTEMPTS:
+        message = f"{claimed} could not be sent {claimed.attempts} times: {error}; look at {claimed.venue}"
+        watch.raise_alarm("not_sent", claimed.client_order_id, message, at=at)
+
+
+# --- not knowing --------------------------------------------------------------------------------------------------
+
+
+def lapse(*, at: datetime) -> int:
+    """Orders whose sender died, and orders of which nothing was heard for long, are unknown; how many became so."""
+    died = Order.objects.filter(state=States.SENDING, lease_until__lt=at)
+    silent = Order.objects.filter(state=States.SENT, moved_at__lt=at - SILENCE).exclude(venue=DESK)
+    count = 0
+    for found in (*died.order_by("line"), *silent.order_by("line")):
+        with transaction.atomic():
+            order = Order.objects.select_for_update().get(pk=found.pk)
+            if order.state == found.state and order.moved_at == found.moved_at:
+                orders.move(order, States.UNKNOWN, at=at, actor=SENDER, reason="nobody knows whether it arrived")
+                count += 1
+    return count
+
+
+def ask(order: Order, venue: interface.Venue, *, at: datetime) -> bool:
+    """Ask what became of an order, counted before the question leaves: every question must be answered with never."""
+    if order.asked_at is not None and at < order.asked_at + SILENCE and order.asked_at >= order.moved_at:
+        return False
+    if order.asks >= MOST_ATTEMPTS:
+        message = f"nobody knows whether {order} arrived, and {order.venue} does not say; ring them"
+        watch.raise_alarm("order_unknown", order.client_order_id, message, at=at)
+        return False
+    counted = Order.objects.filter(pk=order.pk, state=States.UNKNOWN, asks=order.asks)
+    if not counted.update(asks=order.asks + 1, asked_at=at):
+        return False
+    try:
+        venue.ask(_whole(order))
+    except interface.NotSent:
+        Order.objects.filter(pk=order.pk, asks=order.asks + 1).update(asks=order.asks, asked_at=None)
+        return False
+    return True
+
+
+def cancel(order: Order, venue: interface.Venue, *, at: datetime) -> bool:
+    """Ask a venue to take an order back; asked again while it says nothing."""
+    if order.cancel_asked_at is not None and at < order.cancel_asked_at + SILENCE:
+        return False
+    Order.objects.filter(pk=order.pk).update(cancel_asked_at=at)
+    try:
+        venue.cancel(_whole(order))
+    except interface.NotSent:
+        Order.objects.filter(pk=order.pk).update(cancel_asked_at=None)
+        return False
+    except interface.Unknown:
+        return False
+    return True
+
+
+def _whole(order: Order) -> interface.Order:
+    found = Order.objects.select_related("line__instrument", "line__plan__call__account").get(pk=order.pk)
+    return orders.as_sent(found)
+
+
+def withdraw_needless(*, at: datetime) -> int:
+    """Orders of calls that are over, by a cure or by a person, are taken back; of how many plans."""
+    out = Order.objects.filter(state__in=(States.NEW, *OUTSIDE), cancel_wanted_at=None)
+    needless = MarginCall.objects.exclude(state=State.ESCALATED)
+    plans = Plan.objects.filter(pk__in=out.values("release"), call__in=needless)
+    for plan in plans:
+        with transaction.atomic():
+            booking.cancel_rest(plan, at=at, actor=SENDER, reason=f"the call is {plan.call.state}")
+            if plan.state == Plan.State.APPROVED:
+                is_sold = booking.standing_fills(plan).exists()
+                liquidation.close(plan, Plan.State.DONE if is_sold else Plan.State.EXPIRED, at=at)
+    return len(plans)
