@@ -12,11 +12,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.views.decorators.http import require_GET
 
 from accounts.models import CashMovement
-from backoffice import deeds
+from backoffice import deeds, passport
 from backoffice.book import subject
-from margin import actors, history, rows, verbs
+from margin import actors, claims, history, history_keys, rows, verbs
 from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
 from market import figures
 from market.faces import ReadOnlyAdmin
@@ -72,7 +73,14 @@ GROUPS = (
 
 def urls(model_admin: ReadOnlyAdmin) -> list[URLPattern]:
     view = model_admin.admin_site.admin_view(carry_out)
-    return [path("<int:call_id>/do/<str:verb>/", view, name="margin_margincall_do")]
+    return [
+        path("<int:call_id>/do/<str:verb>/", view, name="margin_margincall_do"),
+        path(
+            "<int:call_id>/passport.zip",
+            model_admin.admin_site.admin_view(its_passport),
+            name="margin_margincall_passport",
+        ),
+    ]
 
 
 def find(call_id: str | int) -> MarginCall:
@@ -93,6 +101,7 @@ def page(request: HttpRequest, call_id: str, *, admin: ReadOnlyAdmin) -> HttpRes
         **admin.admin_site.each_context(request),
         **gather(call, at=timezone.now()),
         **cases(call, request),
+        "auto_cover": claims.auto_cover(call) if claims.is_auto_cover_expected(call) else None,
         "opts": admin.opts,
         "original": call,
         "title": f"{call} · {call.account.client.name}",
@@ -112,6 +121,21 @@ def carry_out(request: HttpRequest, *, call_id: int, verb: str) -> HttpResponse:
     call = find(call_id)
     back = reverse("admin:margin_margincall_change", args=(call.pk,))
     return deeds.carry_out(request, act, call, back=back)
+
+
+@require_GET
+def its_passport(request: HttpRequest, *, call_id: int) -> HttpResponse:
+    """All that explains and proves the call, for who reads the history."""
+    if not request.user.has_perm("margin.view_event"):
+        raise PermissionDenied
+    call = find(call_id)
+    try:
+        made = passport.make(call, at=timezone.now(), by=request.user.get_username())
+    except history_keys.KeysMissing as missing:
+        return HttpResponse(str(missing), status=503, content_type="text/plain; charset=utf-8")
+    answer = HttpResponse(made, content_type="application/zip")
+    answer["Content-Disposition"] = f'attachment; filename="{call.number}.zip"'
+    return answer
 
 
 def gather(call: MarginCall, *, at: datetime) -> dict[str, Any]:

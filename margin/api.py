@@ -8,7 +8,7 @@ from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, viewsets
 
-from margin import models, workflow
+from margin import claims, models, workflow
 from margin.engine.sma import Kind
 from margin.hypothetical.examples import AMOUNT, TEXT, TEXTS, many, record
 from market import wire
@@ -175,6 +175,9 @@ class CallRows(wire.Rows):
     client = wire.code("account.client.code")
     policy = wire.code("policy_version.policy.code")
     policy_version = serializers.IntegerField(source="policy_version.number", read_only=True)
+    auto_cover_expected = serializers.SerializerMethodField(
+        help_text="Swept cash is expected to meet all of it before it is due; it counts once it has settled"
+    )
     cures = CureRows(many=True, read_only=True)
 
     class Meta:
@@ -185,8 +188,11 @@ class CallRows(wire.Rows):
             *("tolerance", "market_cures", "issued_at", "due_at", "original_due_at", "due_basis", "notified_at"),
             *("provisionally_met_at", "escalated_at", "escalation_cause", "escalation_level", "closed_at"),
             *("held_until", "paused_until", "disputed", "clock_stopped_at", "is_provisional", "reminded_at"),
-            *("resolution", "predecessor", "cures"),
+            *("resolution", "predecessor", "auto_cover_expected", "cures"),
         )
+
+    def get_auto_cover_expected(self, call: models.MarginCall) -> bool:
+        return claims.is_auto_cover_expected(call)
 
 
 class CallFilters(filters.FilterSet):

@@ -19,6 +19,7 @@ from market.models import Instrument
 State, Kind = Cure.State, Cure.Kind
 TO_VERIFY = timedelta(minutes=30)
 VERIFY = "verify_payment"
+SWEEP = "sweep"
 
 
 def claim(
@@ -77,6 +78,31 @@ def pledge(
     cure = _announced(Kind(kind), amount, currency, instrument, method, reference, expected_at, is_in_transit)
     told = calls.make(Move(Verb.PLEDGE, call.account_id, call_id=call.pk, seq=seq, cure=cure), at=at, actor=actor)
     return Cure.objects.get(call=call, seq=told)
+
+
+def auto_cover(call: MarginCall) -> Decimal:
+    """What swept cash is expected to bring for the call before it is due: a "phantom call" where that is all of it.
+
+    It promises nothing: the call stays as it is until the money has settled.
+    """
+    return sum(
+        (
+            cure.amount
+            for cure in call.cures.all()
+            if cure.is_expected
+            and cure.method == SWEEP
+            and cure.currency == call.currency
+            and cure.amount
+            and cure.expected_at is not None
+            and cure.expected_at <= call.due_at
+        ),
+        Decimal(0),
+    )
+
+
+def is_auto_cover_expected(call: MarginCall) -> bool:
+    """Swept cash is expected to meet all that the open call still asks, in time."""
+    return call.is_open and auto_cover(call) >= call.amount_outstanding > 0
 
 
 def check(

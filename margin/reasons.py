@@ -69,6 +69,7 @@ METHODS = {
     "instant": "Instant payment",
     "ach": "ACH or direct debit",
     "cheque": "Cheque",
+    "sweep": "Cash swept from the client's core account",
     "transfer": "Transfer of securities",
     "on_chain": "Transfer on chain",
     "internal": "From another account here",

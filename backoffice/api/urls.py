@@ -11,6 +11,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts import api as accounts
 from accounts import corrections_api as corrections
+from backoffice import passport_api
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
@@ -92,6 +93,7 @@ urlpatterns = [
     path("v1/accounts/<path:code>/stress/", hypothetical.AccountStress.as_view(), name="accounts-stress"),
     path("v1/clients/<path:code>/stress/", hypothetical.ClientStress.as_view(), name="clients-stress"),
     path("v1/calls/<int:id>/cure-options/", cure_api.CureOptions.as_view(), name="calls-cure-options"),
+    path("v1/calls/<int:id>/passport/", passport_api.Passport.as_view(), name="calls-passport"),
     path("v1/registers/<slug:name>/", register_api.Registers.as_view(), name="registers"),
     *deeds,
     path("v1/", include(router.urls)),

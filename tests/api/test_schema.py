@@ -20,7 +20,7 @@ COMPUTED = {  # asked by POST, and nothing is written: tests/api/test_whatif.py
     *("/api/v1/clients/{code}/stress/", "/api/v1/cascade/", "/api/v1/accounts/{code}/check/"),
 }
 BESIDES = {  # answers that are no row: tests/margin/test_cure_options.py, test_registers.py
-    *("/api/v1/calls/{id}/cure-options/", "/api/v1/registers/{name}/"),
+    *("/api/v1/calls/{id}/cure-options/", "/api/v1/calls/{id}/passport/", "/api/v1/registers/{name}/"),
 }
 ALERT = "/api/v1/accounts/{code}/alert/"  # tests/api/test_warnings.py
 ACTS = {f"/api/v1/{act.on}/{{id}}/{act.name}/" for act in verbs.ACTS} | {"/api/v1/retractions/", ALERT}  # test_verbs.py

@@ -256,3 +256,24 @@ def test_an_escalated_call_is_a_task_of_the_duty_desk_once_a_level(call, terms):
     assert casework.see_to_escalated(at=LATER + HOUR) == 1
     assert list(Task.objects.order_by("pk").values_list("kind", flat=True)) == ["escalation_1", "escalation_2"]
     assert history.verify(call.account) == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "hours", "method", "is_expected"),
+    [
+        ("100", 20, "sweep", True),  # a phantom call: swept cash comes before it is due
+        ("99.99", 20, "sweep", False),
+        ("100", 100, "sweep", False),  # too late: due after 48 hours
+        ("100", 20, "wire", False),  # anybody can say that a wire is under way
+    ],
+)
+def test_a_call_that_swept_cash_should_meet_in_time_is_flagged_and_stays_open(
+    call, ops, amount, hours, method, is_expected
+):
+    claims.pledge(
+        call, kind="cash", amount=Decimal(amount), currency="USD", method=method, reference="CORE-1", at=LATER,
+        actor=ops, expected_at=LATER + hours * HOUR, is_in_transit=True,
+    )  # fmt: skip
+    call.refresh_from_db()
+    assert claims.is_auto_cover_expected(call) is is_expected
+    assert (call.state, call.amount_outstanding) == ("issued", 100)

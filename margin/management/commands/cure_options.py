@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from margin import cure_options
+from margin import call_numbers, cure_options
 from margin.models import MarginCall
 from market import clock
 
@@ -59,10 +59,7 @@ class Command(BaseCommand):
 
 def call_of(said: str) -> MarginCall:
     """The call of that number or id. Raises CommandError."""
-    number = said.upper().removeprefix("MC-")
-    id = int(number) if number.isascii() and number.isdigit() else 0
-    id -= 1000 if said.upper().startswith("MC-") else 0
-    call = MarginCall.objects.filter(pk=id).first() if 0 < id < 2**63 else None
+    call = call_numbers.find(said)
     if call is None:
         raise CommandError(f"there is no call {said!r}; name one as MC-1042")
     return call
