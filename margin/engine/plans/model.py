@@ -156,7 +156,7 @@ def neighbours(tries: Tries, model: Model, counts: Counts, *, is_straight: bool,
             for more in {1, needed}:
                 after = slack - model.releases[i] + more * model.releases[j]
                 may_be = tries.ranks[j] < tries.ranks[i] or bool(tries.account.fee_minimum)
-                is_cheaper = may_be or more * model.amounts[j] < model.amounts[i] * (1 + 1e-6)
+                is_cheaper = may_be or more * model.amounts[j] <= model.amounts[i] * (1 + 1e-6)
                 if is_cheaper and after >= least and counts[j] + more <= line.most:
                     found[put(put(counts, i, counts[i] - 1), j, counts[j] + more)] = after
             if not is_straight and i < j and counts[j]:
