@@ -141,7 +141,9 @@ def held_back(found: Assessment) -> dict[str, object]:
 
 def ordered(version: PolicyVersion, instrument: Any) -> dict[str, object]:
     """A plan that was sold by hand, caps and a standing approval that wait, and a switch that was pulled and let go."""
-    outcome = calls.carry_out([rows.issue(rows.account("A-1055"), version)], at=AT, actor=rows.SWEEPER)[0]
+    outcome = calls.carry_out(
+        [rows.issue(rows.account("A-1055"), version, due_in=timedelta(days=9))], at=AT, actor=rows.SWEEPER
+    )[0]
     call = calls.escalate(MarginCall.objects.get(pk=outcome.call_id), cause=Cause.SEVERITY, at=AT, actor=rows.SWEEPER)
     made = plan(call, instrument)
     sue, rita = rows.staff("sue.cap", "Supervisor"), rows.staff("rita.cap", "Risk")
