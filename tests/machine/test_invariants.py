@@ -115,6 +115,14 @@ BREAKS: dict[str, str] = {
     ),
     "I8 a cancelled call has a reason and two people": CALL.format("state = 'cancelled'"),
     "I9 an amount is not negative and has whole minor units": CALL.format("amount_outstanding = 0.001"),
+    "I29 a release rests on two people besides the proposer, of exactly its content": "UPDATE margin_release SET content_hash = repeat('0', 64)",
+    "I30 an order is a line of its release, under the name that follows from it": "UPDATE margin_order SET client_order_id = 'MD0-0'",
+    "I31 what is filled of an order is no more than it, and was reported": "UPDATE margin_planline SET quantity = quantity / 1000",
+    "I33 nothing was released while the kill switch was pulled": "INSERT INTO margin_killswitch (is_pulled, reason, pulled_by_id, pulled_at, cancels_working, release_reason)"
+    " SELECT true, 'stop', min(id), '2000-01-01', false, '' FROM auth_user",
+    "I35 nobody manages users and decides about clients": "ALTER TABLE auth_user_groups DISABLE TRIGGER margin_roles_stay_apart; "
+    "INSERT INTO auth_user_groups (user_id, group_id) SELECT m.user_id, (SELECT id FROM auth_group WHERE name ="
+    " 'Administrator') FROM auth_user_groups m JOIN auth_group g ON g.id = m.group_id WHERE g.name = 'Operations'",
     "I10 what is closed stays closed": "UPDATE margin_margincall SET state = 'met', seq = 1",
     "I11 a sweep saw every account that it was asked for": "UPDATE margin_shard SET account_ids = '[987654]'",
     "I11 a slot has one sweep, and an account one assessment in it": copied("margin_sweep", "true"),
