@@ -82,8 +82,11 @@ def test_a_calendar_that_ends_within_sixty_days_is_an_alarm(db):
 def test_the_watchdog_mails_operations(xyz, monkeypatch):
     monkeypatch.setattr("margin.management.commands.watchdog.close_old_connections", lambda: None)  # ours is the test's
     said("watchdog", once=True)
-    assert "are the worker and beat running?" in mail.outbox[0].body
-    assert Alarm.objects.get().mailed_at is not None
+    late = next(one for one in mail.outbox if "late" in one.subject)
+    assert "are the worker and beat running?" in late.body
+    assert {alarm.kind for alarm in Alarm.objects.exclude(mailed_at=None)} == {"sweep_late", "rights"}
+    (rights,) = [one for one in mail.outbox if one is not late]
+    assert "rights were changed" in rights.body  # the people that this test's policy needed came to be
 
 
 def test_a_slot_is_the_start_of_its_interval():
