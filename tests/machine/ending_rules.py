@@ -43,7 +43,7 @@ class Endings(Rights):
             return
         approvals.approve(plan, at=self.now, actor=sue)
         for line in plan.lines.select_related("instrument", "plan"):
-            if Plan.objects.get(pk=plan.pk).state == "approved":
+            if Plan.objects.filter(pk=plan.pk, state="approved", release__isnull=False).exists():
                 quantity = (line.quantity * share).quantize(D("0.001"))
                 world.fill(line, quantity, self.mark(line.instrument.code), self.reference("fill"), self.now, ops)
         call.refresh_from_db()

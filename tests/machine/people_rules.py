@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 
 from accounts.models import Fill
 from margin import actors, approvals, calls, casework, claims, disputes, liquidation, requests
-from margin.models import Cure, Dispute, MarginCall, PlanFill, Request, Task
+from margin.models import Cure, Dispute, MarginCall, Order, PlanFill, Request, Task
 from margin.workflow import Cause, Resolution, Verb
 from notifications import notices
 from tests.machine import world
@@ -341,7 +341,8 @@ class People(Letters):
             return
         reference, price = self.reference("fill"), self.mark(line.instrument.code)
         deed = lambda: world.fill(line, quantity, price, reference, self.now, actor)  # noqa: E731
-        also = reasons(illegal=plan.state != "approved" or part == "more")
+        is_out = Order.objects.filter(line=line).exists()
+        also = reasons(illegal=not is_out or part == "more")
         if self.attempt(Verb.FILL, plan.call, actor, also=also, deed=deed):
             before = Fill.objects.count()
             for _ in range(copies - 1):

@@ -46,7 +46,7 @@ TABLE: dict[Verb, tuple[tuple[str, ...], frozenset[str]]] = {
     Verb.APPROVE: (CHECKER, ESCALATED),
     Verb.REJECT: (CHECKER, OPEN),
     Verb.RELEASE_PLAN: (CHECKER, ESCALATED),
-    Verb.FILL: (ANALYST, ESCALATED),
+    Verb.FILL: (ANALYST, ALWAYS),  # what happened at a venue is booked, however late
 }
 
 OFFICERS = ("Supervisor", "Compliance")
