@@ -180,4 +180,9 @@ def test_two_verbs_at_once_end_as_one_after_the_other(house, state, first, secon
 
 
 def test_of_two_who_close_a_call_one_wins():
-    assert all(possible(one, other) == [(False, True), (True, False)] for one in CLOSING for other in CLOSING)
+    assert all(
+        possible(one, other) == [(False, True), (True, False)]
+        for one in CLOSING
+        for other in CLOSING
+        if one == other or "liquidate" not in (one, other)  # a fill that happened is booked on a closed call too
+    )

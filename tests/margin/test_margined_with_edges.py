@@ -71,7 +71,7 @@ def test_a_sale_that_no_account_can_deliver_alone_is_reported_account_by_account
     )
     short = plan.lines.get().quantity
     assert short < -5
-    with pytest.raises(calls.Refused, match="none of L, M holds"), transaction.atomic():
+    with pytest.raises(calls.IllegalMove, match="none of L, M holds"), transaction.atomic():
         fill(plan, str(short))
     assert fill(plan, "-3", "1").account_id == lead.pk
     assert fill(plan, str(short + 3), "2").account_id == member.pk
