@@ -27,7 +27,7 @@ CALLS: Mapping[str, str] = {
                           AND c.issued_at <= a.at AND (c.closed_at IS NULL OR c.closed_at >= a.at))
           AND NOT EXISTS (SELECT FROM margin_alarm l WHERE l.cleared_at IS NULL AND l.kind = 'calendar')
           AND NOT EXISTS (SELECT FROM margin_stormgate g WHERE g.policy_id = v.policy_id AND g.opened_at <= a.at
-                          AND (g.closed_at IS NULL OR g.closed_at > a.at))
+                          AND (g.closed_at IS NULL OR g.closed_at >= a.at))
     """,
     "I3 a call comes from a priced assessment that was as much in deficit": """
         SELECT 'call ' || c.id FROM margin_margincall c JOIN margin_assessment a ON a.id = c.assessment_id

@@ -9,7 +9,7 @@ def test_the_documents_open_without_a_word_from_outside(chromium, live_house):
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.goto(f"{live_house}/api/docs")
-    page.wait_for_selector(".opblock-tag-section", timeout=30_000)
+    page.wait_for_selector(".opblock-tag-section", timeout=120_000)
     paths = page.request.get(f"{live_house}/api/schema", headers={"Accept": "application/json"}).json()["paths"]
     posts = sum("post" in path for path in paths.values())
     assert page.locator(".opblock-post").count() == posts > 30
