@@ -312,9 +312,11 @@ class People(Letters):
         if plan is None:
             return
         given = set(plan.approvals.values_list("approver_id", flat=True))
-        is_own = actor.user_id in {plan.proposed_by_id, *given} or self.now > plan.expires_at
+        is_own = actor.user_id in {plan.proposed_by_id, *given}
+        is_held = plan.call.held_until is not None and self.now < plan.call.held_until
+        refused = is_own or is_held or self.now > plan.expires_at
         self.attempt(
-            Verb.APPROVE, plan.call, actor, also=reasons(illegal=plan.state != "proposed", refused=is_own),
+            Verb.APPROVE, plan.call, actor, also=reasons(illegal=plan.state != "proposed", refused=refused),
             deed=lambda: approvals.approve(plan, at=self.now, actor=actor),
         )  # fmt: skip
 

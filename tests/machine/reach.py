@@ -10,7 +10,10 @@ from django.db import connection
 SEEN = """
 SELECT kind, body::jsonb ->> 'from', body::jsonb #>> '{row,state}',
        coalesce(nullif(body::jsonb #>> '{row,escalation_cause}', ''), ''),
-       coalesce(nullif(body::jsonb #>> '{row,resolution}', ''), '')
+       coalesce(nullif(body::jsonb #>> '{row,resolution}', ''), ''),
+       CASE WHEN kind <> 'call.issued' THEN ''
+            WHEN body::jsonb -> 'details' ? 'after_reversal' THEN 'after reversal'
+            WHEN body::jsonb #>> '{row,predecessor_id}' IS NOT NULL THEN 'after an earlier one' ELSE '' END
 FROM margin_event WHERE id > %s
 """
 STATES = ("issued", "escalated")
@@ -43,16 +46,22 @@ class Reach:
         return [f"{name}: {self.cells[name]} < {floor}" for name in wanted if self.cells[name] < floor]
 
 
-def cell(kind: str, before: str | None, after: str | None, cause: str, resolution: str) -> str:
+def cell(kind: str, before: str | None, after: str | None, cause: str, resolution: str, again: str) -> str:
     """`call.met: escalated → met (cash)`; an event that moves no state: `call.note in issued`."""
     if kind not in MOVES:
         return f"{kind} in {before}" if before else kind
-    why = {"escalated": cause}.get(after or "", resolution)
+    why = again or {"escalated": cause}.get(after or "", resolution)
     return f"{kind}: {before or 'nothing'} → {after}" + (f" ({why})" if why else "")
 
 
+IN_BOTH = (
+    "call.amount_changed", "cure.applied", "call.notified", "call.accelerated", "call.held", "call.released",
+    "claim.made", "dispute.opened", "dispute.decided", "retraction.proposed",
+)  # fmt: skip
 WANTED = (
     "call.issued: nothing → issued",
+    "call.issued: nothing → issued (after reversal)",
+    "call.issued: nothing → issued (after an earlier one)",
     "call.escalated: issued → escalated (deadline)",
     "call.escalated: issued → escalated (severity)",
     "call.escalated: issued → escalated (person)",
@@ -65,7 +74,13 @@ WANTED = (
     "call.liquidated: escalated → liquidated (liquidation)",
     "call.cancelled: issued → cancelled (retraction)",
     "call.cancelled: escalated → cancelled (retraction)",
-    *(f"{kind} in {state}" for kind in ("call.amount_changed", "cure.applied", "call.notified") for state in STATES),
+    "call.extended in issued",
+    "call.reminded in issued",
+    "call.level_changed in escalated",
+    "plan.proposed in escalated",
+    "plan.approved in escalated",
+    "plan.filled in escalated",
+    *(f"{kind} in {state}" for kind in IN_BOTH for state in STATES),
 )
 """What a long run must have seen."""
 SURELY = (

@@ -5,7 +5,6 @@ import pytest
 from tests.machine.running import run
 
 
-@pytest.mark.long
 def test_forty_schedules_from_an_empty_house_break_no_promise(empty):
     print(f"\n{run(empty, schedules=40).table()}")
 

@@ -6,7 +6,6 @@ from tests.machine.reach import SURELY, WANTED
 from tests.machine.running import run
 
 
-@pytest.mark.long
 def test_sixty_schedules_from_the_middle_of_calls_lives_break_no_promise(furnished):
     seen = run(furnished, schedules=60)
     print(f"\n{seen.table()}")

@@ -51,8 +51,11 @@ HOUSE = {
     "clock": BUSINESS,
     "watch_rate": "1.25",
     "warning_rate": "1.05",
+    "warning_rates": {"early": "1.15"},
     "severe_rate": "0.50",
     "dwell_seconds": 3600,
+    "reminder_minutes": [120],
+    "ladder_minutes": [60, 600],
 }
 EXCHANGE = {**HOUSE, "regime": "exchange", "measure": "exchange", "terms": RULE_BOOK, "dwell_seconds": 0}
 SOON = {"unit": "hours", "count": 3, "zone": "Asia/Tokyo"}
