@@ -10,8 +10,9 @@ from hypothesis.stateful import rule
 
 from accounts.models import Fill
 from margin import actors, approvals, calls, casework, claims, disputes, liquidation, requests
-from margin.models import Cure, Dispute, MarginCall, Order, PlanFill, Request, Task
+from margin.models import Cure, Dispute, MarginCall, Order, Plan, PlanFill, Request, Task
 from margin.workflow import Cause, Resolution, Verb
+from market.models import HeldQuote
 from notifications import notices
 from tests.machine import world
 from tests.machine.core import PICK
@@ -314,11 +315,19 @@ class People(Letters):
         given = set(plan.approvals.values_list("approver_id", flat=True))
         is_own = actor.user_id in {plan.proposed_by_id, *given}
         is_held = plan.call.held_until is not None and self.now < plan.call.held_until
-        refused = is_own or is_held or self.now > plan.expires_at
+        moved = self.moved_since(plan)
+        is_doubtful = HeldQuote.objects.filter(state="held", instrument__in=moved).exists()
+        refused = is_own or is_held or self.now > plan.expires_at or (bool(moved) and not is_doubtful)
         self.attempt(
             Verb.APPROVE, plan.call, actor, also=reasons(illegal=plan.state != "proposed", refused=refused),
+            perhaps=reasons(refused=is_doubtful),
             deed=lambda: approvals.approve(plan, at=self.now, actor=actor),
         )  # fmt: skip
+
+    def moved_since(self, plan: Plan) -> list[int]:
+        """The plan's instruments whose price is more than 2 % off the one it was sized at: the firm's default."""
+        lines = plan.lines.values_list("instrument", "instrument__code", "price")
+        return [pk for pk, code, price in lines if abs(self.mark(code) - price) > D("0.02") * price]
 
     @rule(pick=PICK, who=PICK)
     def reject(self, pick: int, who: int) -> None:
