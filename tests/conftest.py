@@ -315,6 +315,9 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # playwright's loop is in this thread; ours is synchronous
+    # From here on Django keeps this thread's connection under the loop; a process forked later has no loop and would
+    # find the one of before, still open to the database of an earlier test.
+    connections.close_all()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=CHROMIUM_FLAGS)
         yield browser
