@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from django.db import IntegrityError, transaction
 
-from margin import prices, watch
+from margin import policies, prices, watch
 from margin.actors import Actor
 from margin.calls import IllegalMove, Refused
 from margin.decisions import Decided, Ruling
@@ -53,11 +53,10 @@ def hold(decided: Sequence[Decided], snap: Snapshot, sweep: Sweep) -> tuple[list
         called = tuple(figures.account_id for figures, one, rulings in decided if one is reading and _issues(rulings))
         version = PolicyVersion.objects.select_related("policy").get(pk=version_id)
         gate = _open_gate(version, at=sweep.at)
-        if len(called) < terms.least_calls:
-            _passed(gate, at=sweep.at)
+        if len(called) >= terms.least_calls:
+            gate = _seen(gate, sweep) if gate else _open(version, _storm(snap, called, sweep), terms, sweep)
+        elif reading.terms.sweep == sweep.kind:  # a few calls are no storm, unless the sweep saw a few accounts only
             gate = None
-        elif gate is None:
-            gate = _open(version, _storm(snap, called, sweep), terms, sweep)
         if gate is not None:
             held.add(version_id)
     if not held:
@@ -80,6 +79,15 @@ def release(gate: StormGate, *, reason: str, at: datetime, actor: Actor) -> Stor
     return gate
 
 
+def pass_over(sweep: Sweep) -> None:
+    """Close the gates of the policies that the sweep covers, now that it is complete and no shard found a storm."""
+    covered = policies.in_force(sweep.at)
+    for gate in StormGate.objects.filter(state=StormGate.State.OPEN, last_sweep__lt=sweep.pk).select_related("policy"):
+        version = covered.get(gate.policy.code)
+        if version is None or policies.read(version).terms.sweep == sweep.kind:
+            _close(gate, StormGate.State.PASSED, at=sweep.at)
+
+
 def _open_gate(version: PolicyVersion, *, at: datetime) -> StormGate | None:
     """The policy's open gate; one whose time is up lets the calls through from now on."""
     gate = StormGate.objects.filter(policy=version.policy, state=StormGate.State.OPEN).first()
@@ -89,10 +97,9 @@ def _open_gate(version: PolicyVersion, *, at: datetime) -> StormGate | None:
     return gate
 
 
-def _passed(gate: StormGate | None, *, at: datetime) -> None:
-    """The prices of this sweep make no storm any more."""
-    if gate is not None:
-        _close(gate, StormGate.State.PASSED, at=at)
+def _seen(gate: StormGate, sweep: Sweep) -> StormGate:
+    StormGate.objects.filter(pk=gate.pk, state=StormGate.State.OPEN, last_sweep__lt=sweep.pk).update(last_sweep=sweep)
+    return gate
 
 
 def _open(version: PolicyVersion, storm: _Storm, terms: StormTerms, sweep: Sweep) -> StormGate | None:
@@ -103,7 +110,7 @@ def _open(version: PolicyVersion, storm: _Storm, terms: StormTerms, sweep: Sweep
     try:
         with transaction.atomic():
             gate = StormGate.objects.create(
-                policy=version.policy, sweep=sweep, calls=len(storm.called), accounts=storm.accounts,
+                policy=version.policy, sweep=sweep, last_sweep=sweep, calls=len(storm.called), accounts=storm.accounts,
                 instrument_id=storm.instrument_id, explained=storm.explained, opened_at=sweep.at,
                 until=sweep.at + timedelta(minutes=terms.minutes),
             )  # fmt: skip

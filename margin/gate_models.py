@@ -31,6 +31,10 @@ class StormGate(models.Model):
         help_text="Whose price moved most in the largest number of them",
     )  # fmt: skip
     explained = models.PositiveIntegerField(default=0, help_text="Calls that this instrument explains")
+    last_sweep = models.ForeignKey(
+        "Sweep", on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        help_text="The newest that found the storm still there",
+    )  # fmt: skip
     opened_at = models.DateTimeField()
     until = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Q
 
 from accounts.models import Account
-from margin import casework, chain, cures, policies, prices, reversals, shards
+from margin import casework, chain, cures, gate, policies, prices, reversals, shards
 from margin.models import MarginCall, PolicyVersion, Shard, Sweep
 from margin.workflow import State
 from market import parameters
@@ -113,6 +113,8 @@ def finish(sweep: Sweep, *, now: datetime) -> bool:
         "finished_at": now,
     }
     casework.see_to_escalated(at=now)
+    if is_complete:
+        gate.pass_over(sweep)
     if Sweep.objects.filter(pk=sweep.pk, state=Sweep.State.RUNNING).update(**figures):
         for name, figure in figures.items():
             setattr(sweep, name, figure)

@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from accounts.models import Cause, PositionFact
-from margin import batches, calls, gate, reconciling, requests, sweep
+from margin import batches, calls, gate, reconciling, requests, shards, sweep
 from margin.models import Alarm, Event, MarginCall, Reconciliation, StormGate
 from tests.margin import rows, world
 from tests.margin.world import HOUSE, MONDAY, minutes, quote
@@ -84,6 +84,34 @@ def test_a_corrected_price_was_never_called(xyz):
     swept(2)
     assert StormGate.objects.get().state == "passed"
     assert not MarginCall.objects.exists()
+
+
+def test_a_look_at_a_few_accounts_neither_ends_a_storm_nor_calls_past_it(xyz):
+    """Attention sweeps run each minute: were they to end the gate, its last minute would never come."""
+    first, *_ = house(8, xyz)
+    quote(xyz, "50", MONDAY + minutes(1))
+    swept(1)
+    looked = sweep.run(sweep.ATTENTION, at=MONDAY + minutes(2), ids=[first.pk])
+    assert looked.counts["calls held"] == 1
+    assert StormGate.objects.get().state == "open"
+    assert not MarginCall.objects.exists()
+    swept(16)
+    assert MarginCall.objects.count() == 8
+
+
+def test_a_shard_without_a_storm_does_not_end_the_storm_of_another(xyz, monkeypatch):
+    house(8, xyz)
+    world.long_account("100", "3600", rows.equity("ABC"))
+    quote(rows.equity("ABC"), "50", MONDAY)  # one call: no storm
+    monkeypatch.setattr(shards, "LARGEST", 8)
+    quote(xyz, "50", MONDAY + minutes(1))
+    swept(1)
+    swept(2)
+    assert StormGate.objects.get().state == "open"
+    assert MarginCall.objects.count() == 1
+    quote(xyz, "55", MONDAY + minutes(3))
+    swept(3)
+    assert StormGate.objects.get().state == "passed"
 
 
 def test_calls_that_one_instrument_explains_are_held_though_few_accounts_hold_it(xyz):
