@@ -123,6 +123,7 @@ def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
     fixed: dict[Verb, dict[str, Any]] = {
         Verb.PROVISIONALLY_MEET: {"provisionally_met_at": at},
         Verb.BREACH_AGAIN: {"provisionally_met_at": None},
+        Verb.REVERSE_CURE: {"provisionally_met_at": None},  # it was held met with what is gone
         Verb.MEET: {**closed, "amount_outstanding": Decimal(0)},
         Verb.ESCALATE: {"escalated_at": at, "escalation_level": 1, "provisionally_met_at": None},
         Verb.REMIND: {"reminded_at": at},

@@ -185,6 +185,29 @@ def test_a_payment_taken_back_makes_an_open_call_short_of_it_again(xyz):
     assert (call.cures.get().state, call.amount_outstanding) == ("reversed", 100)
 
 
+def test_a_call_that_the_market_holds_met_waits_anew_where_a_payment_is_taken_back(xyz):
+    """It was held met with money that is gone; the sweep after looks at the account without it."""
+    account = called(xyz, {**HOUSE, "dwell_seconds": 1200})
+    money = deposit(account, "60", 1)
+    swept(5)
+    quote(xyz, "60", MONDAY + minutes(6))  # 6,000 − 3,540 = 2,460 against 1,800
+    swept(10)
+    taken_back(account, money, 11)
+    reversals.carry_out(at=MONDAY + minutes(12))
+    call = MarginCall.objects.get()
+    assert (call.amount_outstanding, call.provisionally_met_at) == (60, None)
+    swept(15)
+    call.refresh_from_db()
+    assert (call.amount_outstanding, call.provisionally_met_at) == (0, MONDAY + minutes(15))
+    swept(31)  # 20 minutes after the first, not after the second
+    call.refresh_from_db()
+    assert call.state == "issued"
+    swept(36)
+    call.refresh_from_db()
+    assert (call.state, call.resolution) == ("met", "market")
+    assert history.verify(account) == []
+
+
 def test_a_payment_taken_back_after_it_met_a_call_makes_a_new_linked_one_due_at_once(xyz):
     account = called(xyz, STUBBORN)
     money = deposit(account, "100", 1)
