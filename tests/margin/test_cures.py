@@ -199,6 +199,7 @@ def test_a_call_that_the_market_holds_met_waits_anew_where_a_payment_is_taken_ba
     swept(15)
     call.refresh_from_db()
     assert (call.amount_outstanding, call.provisionally_met_at) == (0, MONDAY + minutes(15))
+    quote(xyz, "60", MONDAY + minutes(31))
     swept(31)  # 20 minutes after the first, not after the second
     call.refresh_from_db()
     assert call.state == "issued"
