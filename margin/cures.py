@@ -19,7 +19,7 @@ from accounts import cash
 from accounts.models import Account, CashMovement
 from margin.calls import Refused
 from margin.models import Cure, MarginCall
-from margin.workflow import Resolution
+from margin.workflow import Regime, Resolution
 
 CURING = (CashMovement.Kind.DEPOSIT.value,)
 MANNER = {
@@ -207,9 +207,8 @@ def _came_in(
         if release > 0:
             source.left -= used
             needs[pk] = max(Decimal(0), needs[pk] - release)
-            found[pk].append(
-                Found(Cure.Kind.CASH, release, used, movement_id, cure_id=cure_id, effective_at=effective_at)
-            )
+            kind = Cure.Kind.REPAYMENT if call.regime == Regime.LOAN else Cure.Kind.CASH
+            found[pk].append(Found(kind, release, used, movement_id, cure_id=cure_id, effective_at=effective_at))
     return found
 
 

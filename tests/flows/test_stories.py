@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core import mail
 
 from tests.flows import stories
 from tests.flows.stories import TERMS, text
@@ -191,6 +192,9 @@ def test_calls_of_a_wrong_price_are_retracted_in_one_batch_by_two_people(house):
     assert {call["state"] for call in house.rows("calls")} == {"cancelled"}
     house.sweep()
     assert house.rows("calls", open="true") == []
+    corrected = [sent for sent in mail.outbox if "is withdrawn: please disregard it" in sent.subject]
+    assert all("It should not have been made, and you need not act on it." in sent.body for sent in corrected)
+    assert sorted(sent.to for sent in corrected) == [[f"s-{number}@clients.example"] for number in (1, 2, 3)]
 
 
 def test_a_short_file_meets_no_call_until_somebody_confirms_the_book(house):

@@ -130,6 +130,9 @@ def test_a_repayment_meets_a_loans_call_and_a_cent_less_does_not(house):
     assert after(house, "crypto")[0] == "escalated"
     house.deposit("0.01")
     assert after(house, "crypto") == ("met", "cash", "0")
+    (lent_call,) = house.rows("calls")
+    cures = house.rows("cures", call=lent_call["id"])
+    assert [(cure["kind"], cure["release"]) for cure in cures] == [("repayment", "0.01"), ("repayment", "19999.99")]
 
 
 def test_collateral_sold_to_repay_meets_a_loans_call(house):
