@@ -4,17 +4,17 @@ A fill has a report, a report has its order, an order has its release. What cann
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from accounts import cash, fills, holdings, ledgers
 from accounts.models import Account, Fill
 from margin import calls, chain, liquidation, orders, watch
 from margin.actors import Actor, system
-from margin.models import MarginCall, Order, OrderReport, Plan, PlanFill, PlanLine
+from margin.models import Alarm, MarginCall, Order, OrderReport, Plan, PlanFill, PlanLine, Release
 from margin.order_models import DESK, OVER
 from margin.venues import interface
 from margin.venues.interface import Told
@@ -22,6 +22,8 @@ from margin.workflow import State, Verb
 from market import strict
 
 UNBOOKED = "not_booked"
+LOOK_BACK = timedelta(days=2)
+RECONCILER = system("reconciler")
 
 
 def record_fill(
@@ -75,6 +77,9 @@ def hear(report: interface.Report, *, at: datetime) -> OrderReport:
     if is_new and report.told == Told.REJECTED:
         message = f"{report.venue} rejected {kept.order}: {report.text}; propose another plan"
         watch.raise_alarm("order_rejected", report.client_order_id, message, at=at)
+    if is_new and report.told == Told.BUSTED:
+        message = f"{report.venue} took back {report.refers_to} of {kept.order}: {report.text}; ask what becomes of it"
+        watch.raise_alarm("busted", report.report_id, message, at=at)
     return kept
 
 
@@ -83,10 +88,14 @@ def follow(order: Order, *, at: datetime, actor: Actor) -> Order:
     return chain.in_transaction(lambda: _follow(order, at=at, actor=actor), is_patient=actor.is_system)
 
 
+def lock_orders(plan_id: int) -> None:
+    """All orders of a plan, in line order, so that two who change orders of one plan cannot wait for each other."""
+    list(Order.objects.select_for_update().filter(release=plan_id).order_by("line").values_list("pk"))
+
+
 def _follow(order: Order, *, at: datetime, actor: Actor) -> Order:
-    """All orders of the plan are locked in line order, so that two reports of one plan cannot wait for each other."""
-    siblings = list(Order.objects.select_for_update().filter(release=order.release_id).order_by("line"))
-    order = next(one for one in siblings if one.pk == order.pk)
+    lock_orders(order.release_id)
+    order = Order.objects.get(pk=order.pk)
     reports = list(order.reports.order_by("id"))
     is_moved = _book(order, orders.executions(reports), at=at, actor=actor)
     orders.move(order, orders.state_after(order, reports), at=at, actor=actor)
@@ -182,27 +191,47 @@ def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:
     """After a report: close the call as liquidated if the account holds again, or if nothing is left to sell.
 
     Otherwise the call stays escalated; once every order is over the plan is done and another can be proposed. What is
-    still out is asked back. An account that cannot be priced stays as it is: nothing acts on a guess.
+    still out is asked back. An account that cannot be priced stays as it is: nothing acts on a guess. While a venue
+    executed what is not booked the plan stays as well: another would sell the same again.
     """
     call = MarginCall.objects.get(pk=plan.call_id)
-    if plan.state != Plan.State.APPROVED or call.state != State.ESCALATED:
+    if plan.state != Plan.State.APPROVED or not Release.objects.filter(plan=plan).exists():
+        return call
+    is_sold = standing_fills(plan).exists()
+    end = Plan.State.DONE if is_sold else Plan.State.EXPIRED
+    if call.state != State.ESCALATED:
+        _finish(plan, end, at=at, actor=actor, reason=f"the call is {call.state}")
         return call
     try:
         short: Decimal | None = liquidation.missing(call, at=at)
     except calls.Refused:
         short = None
-    is_sold = standing_fills(plan).exists()
     if short is not None and short <= call.tolerance and is_sold:
-        _finish(plan, Plan.State.DONE, at=at, actor=actor, reason="the account holds again")
+        _finish(plan, end, at=at, actor=actor, reason="the account holds again")
         return calls.liquidate(call, residual=Decimal(0), at=at, actor=actor)
-    still_out = Order.objects.filter(release=plan.pk).exclude(state__in=OVER)
-    if not still_out.exists():
-        _finish(
-            plan, Plan.State.DONE if is_sold else Plan.State.EXPIRED, at=at, actor=actor, reason="every order is over"
-        )
+    _drop_blocked(plan, at=at, actor=actor)
+    placed = Order.objects.filter(release=plan.pk)
+    if not placed.exclude(state__in=OVER).exists() and not any(_difference(order) for order in placed):
+        _finish(plan, end, at=at, actor=actor, reason="every order is over")
         if is_sold and short is not None and liquidation.is_sold_out(call, at=at):
             return liquidation.write_down(call, short, at=at, actor=actor)
     return call
+
+
+def call_off(plan: Plan, *, at: datetime, actor: Actor, reason: str) -> None:
+    """Take back what of a plan is not executed, and end it once nothing of it is out."""
+    cancel_rest(plan, at=at, actor=actor, reason=reason)
+    settle(plan, at=at, actor=actor)
+
+
+def _drop_blocked(plan: Plan, *, at: datetime, actor: Actor) -> None:
+    """What waits for an earlier slice that ended unfilled never leaves: what remains is planned anew."""
+    waiting = Order.objects.select_for_update(of=("self",)).filter(release=plan.pk, state=Order.State.NEW)
+    for order in waiting.select_related("line").order_by("line"):
+        ended = orders.earlier(order).filter(state__in=(Order.State.CANCELLED, Order.State.REJECTED)).first()
+        if ended is not None:
+            reason = f"{ended} of an earlier slice was {ended.state} and not filled"
+            orders.withdraw(order, at=at, actor=actor, reason=reason)
 
 
 def _finish(plan: Plan, state: Plan.State, *, at: datetime, actor: Actor, reason: str) -> None:
@@ -232,18 +261,28 @@ def standing_fills(plan: Plan) -> QuerySet[PlanFill]:
 
 
 def reconcile(*, at: datetime) -> list[str]:
-    """Compare what venues said with what was booked, order by order; every difference is named and alarmed."""
+    """Compare what venues said with what was booked, order by order; every difference is named and alarmed.
+
+    What could not be booked is tried again first. Looked at is what was reported on within LOOK_BACK, or differed.
+    """
+    recent = OrderReport.objects.filter(recorded_at__gte=at - LOOK_BACK, order__isnull=False).values("order")
+    differed = Alarm.objects.filter(kind="order_differs", cleared_at=None).values("subject")
     wrong = []
-    for order in Order.objects.filter(reports__isnull=False).distinct().order_by("line"):
-        told = sum((one.quantity for one in orders.executions(order.reports.all())), Decimal(0))
-        booked = PlanFill.objects.filter(line=order.line_id, fill__reversed_by=None).aggregate(
-            all=Sum("fill__quantity")
-        )
-        has = abs(booked["all"] or Decimal(0))
-        if told != has:
-            wrong.append(
-                (order.client_order_id, f"{order}: {order.venue} executed {told}, {has} is booked; look at it")
-            )
+    for order in Order.objects.filter(Q(pk__in=recent) | Q(client_order_id__in=differed)).order_by("line"):
+        if _difference(order):
+            follow(order, at=at, actor=RECONCILER)
+            if difference := _difference(order):
+                wrong.append((order.client_order_id, difference))
     found = [("order_differs", subject, message) for subject, message in wrong]
     watch.raise_and_clear(found, kinds=("order_differs",), at=at)
     return [message for _, message in wrong]
+
+
+def _difference(order: Order) -> str:
+    """What a venue executed of an order and what is booked of it, if they differ."""
+    told = sum((one.quantity for one in orders.executions(order.reports.all())), Decimal(0))
+    booked = PlanFill.objects.filter(line=order.line_id, fill__reversed_by=None).aggregate(all=Sum("fill__quantity"))
+    has = abs(booked["all"] or Decimal(0))
+    if told == has:
+        return ""
+    return f"{order}: {order.venue} executed {told.normalize():f}, {has.normalize():f} is booked; look at it"

@@ -13,8 +13,7 @@ from django.db import IntegrityError, transaction
 
 from margin import calls, policies, watch
 from margin.actors import Actor
-from margin.models import KillSwitch, LiquidationCap, Order, PolicyVersion, RightsChange, StandingApproval
-from margin.order_models import OUTSIDE
+from margin.models import KillSwitch, LiquidationCap, PolicyVersion, RightsChange, StandingApproval
 from margin.workflow import Regime
 
 DECIDERS = ("Supervisor", "Risk")
@@ -32,7 +31,10 @@ def pulled() -> KillSwitch | None:
 
 
 def pull(*, reason: str, at: datetime, actor: Actor, cancels_working: bool = False) -> KillSwitch:
-    """Stop every order at once. Pulled again it stays the same switch; orders that left may be asked back then too."""
+    """Stop every order at once. Pulled again it stays the same switch; orders that left may be asked back then too.
+
+    Nothing is waited for: the sender asks orders back (`sending.obey_switch`), so that no lock keeps the switch open.
+    """
     person = _check(actor, PULLERS, reason, "pull the kill switch")
     now = pulled()
     if now is None:
@@ -42,11 +44,8 @@ def pull(*, reason: str, at: datetime, actor: Actor, cancels_working: bool = Fal
             )
         )
         watch.raise_alarm(ALARM, "orders", f"{actor.name} pulled the kill switch: {reason}", at=at)
-    if cancels_working:
-        from margin import orders  # the engine: not needed to start
-
-        for order in Order.objects.select_for_update().filter(state__in=OUTSIDE, cancel_wanted_at=None):
-            orders.withdraw(order, at=at, actor=actor, reason="the kill switch is pulled")
+    elif cancels_working and not now.cancels_working:
+        _change(now, cancels_working=True)
     return now
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from margin import calls, liquidation, prices
 from margin.actors import Actor, system
@@ -72,6 +73,16 @@ def collar(mark: Decimal, quantity: Decimal, rate: Decimal) -> Decimal:
     """
     room = abs(mark) * rate
     return mark - room if quantity < 0 else mark + room
+
+
+def earlier(order: Order) -> QuerySet[Order]:
+    """The orders of the slices before an order's own. Lines leave one slice after the other: what covers a short
+    position is not sold before the short is closed."""
+    plan = Plan.objects.get(pk=order.release_id)
+    slices = {int(line["instrument"]): int(line.get("slice", 0)) for line in liquidation.content(plan)["lines"]}
+    mine = slices.get(order.line.instrument_id, 0)
+    before = [instrument for instrument, number in slices.items() if number < mine]
+    return Order.objects.filter(release=order.release_id, line__instrument__in=before)
 
 
 def as_sent(order: Order) -> interface.Order:
@@ -141,7 +152,10 @@ def _weight(report: OrderReport) -> tuple[bool, datetime, str]:
 
 
 def state_after(order: Order, reports: Sequence[OrderReport]) -> States:
-    """What all that was said leaves of an order; where nothing was said it stays as it is."""
+    """What all that was said leaves of an order; where nothing was said it stays as it is.
+
+    An unknown one is new again only if the venue, asked since then, never heard of it as often as it was asked.
+    """
     told = {report.told for report in reports}
     done = sum((one.quantity for one in executions(reports)), Decimal(0))
     if done >= abs(order.quantity):
@@ -153,7 +167,8 @@ def state_after(order: Order, reports: Sequence[OrderReport]) -> States:
     if told - {Told.NEVER_HEARD}:
         return States.WORKING
     never_heard = sum(report.told == Told.NEVER_HEARD for report in reports)
-    if order.state == States.UNKNOWN and 0 < order.asks <= never_heard:
+    is_asked = order.asked_at is not None and order.asked_at >= order.moved_at
+    if order.state == States.UNKNOWN and is_asked and 0 < order.asks <= never_heard:
         return States.NEW
     return States(order.state)
 

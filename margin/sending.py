@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
-from django.db import connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from margin import booking, calls, chain, control_switches, epochs, liquidation, orders, watch
 from margin.actors import system
@@ -20,6 +21,7 @@ from margin.models import MarginCall, Order, Plan
 from margin.order_models import DESK, OUTSIDE
 from margin.venues import interface, registry
 from margin.workflow import State
+from market import strict
 
 States = Order.State
 LEASE = timedelta(seconds=30)
@@ -43,11 +45,24 @@ def run(venues: Mapping[str, interface.Venue], *, clock: Clock) -> Counter[str]:
     """One round at every venue; counts of what was done. One process at a time works a venue, others pass on."""
     done: Counter[str] = Counter()
     lapse(at=clock())
+    obey_switch(at=clock())
     withdraw_needless(at=clock())
     for code, venue in venues.items():
         with _alone(code) as is_alone:
             if is_alone:
-                done += _round(venue, clock=clock)
+                done += _try_round(venue, clock=clock)
+    return done
+
+
+def _try_round(venue: interface.Venue, *, clock: Clock) -> Counter[str]:
+    """A round; a venue that cannot be reached at all keeps no other from being worked."""
+    try:
+        done = _round(venue, clock=clock)
+    except (interface.NotSent, interface.Unknown, OSError) as fault:
+        message = f"venue {venue.code} cannot be worked: {fault}; its orders wait"
+        watch.raise_alarm("venue_down", venue.code, message, at=clock())
+        return Counter()
+    watch.clear_alarm("venue_down", venue.code, at=clock())
     return done
 
 
@@ -60,6 +75,8 @@ def _round(venue: interface.Venue, *, clock: Clock) -> Counter[str]:
         done["asked back"] += cancel(order, venue, at=clock())
     may_send = epochs.is_open(at=clock())  # after a restore nothing leaves until people have compared
     for order in mine.filter(state=States.NEW) if may_send else ():
+        if control_switches.pulled() is not None:
+            break  # the next round asks back what left
         done["sent"] += send(order, venue, clock=clock)
     done["heard"] += hear(venue, clock=clock)
     return done
@@ -79,10 +96,20 @@ def _alone(code: str) -> Iterator[bool]:
 
 
 def hear(venue: interface.Venue, *, clock: Clock) -> int:
-    """Store what the venue said and let its orders follow; only then it need not say it again."""
-    heard = list(venue.reports())
-    for report in heard:
-        booking.hear(report, at=clock())
+    """Store what the venue said and let its orders follow; only then it need not say it again.
+
+    What cannot be stored is alarmed and told again; what came after it is heard all the same.
+    """
+    heard = []
+    for report in venue.reports():
+        try:
+            booking.hear(report, at=clock())
+        except (DatabaseError, calls.CallError, strict.Refused) as fault:
+            said = str(fault).partition("\n")[0]
+            message = f"{report.told} {report.report_id} of {report.client_order_id} cannot be stored: {said}"
+            watch.raise_alarm("not_heard", f"{venue.code} {report.report_id}", message, at=clock())
+            continue
+        heard.append(report)
     venue.keep(heard)
     return len(heard)
 
@@ -109,24 +136,33 @@ def send(order: Order, venue: interface.Venue, *, clock: Clock) -> bool:
 
 def claim(order: Order, *, at: datetime) -> Order | None:
     """Mark an order as about to leave, under a lease; None if it must not, or another has it."""
-    return chain.in_transaction(lambda: _claim(order.pk, at=at), is_patient=True)
+    try:
+        return chain.in_transaction(lambda: _claim(order.pk, at=at), is_patient=True)
+    except IntegrityError as refusal:  # the database looked a moment after us: the switch was pulled, say
+        if control_switches.pulled() is None:
+            message = f"{order} must not leave: {str(refusal).partition(chr(10))[0]}"
+            watch.raise_alarm("not_sent", order.client_order_id, message, at=at)
+        return None
 
 
 def _claim(line_id: int, *, at: datetime) -> Order | None:
-    order = Order.objects.select_for_update(of=("self",)).select_related("line__instrument").get(pk=line_id)
-    if order.state != States.NEW or order.attempts >= MOST_ATTEMPTS or control_switches.pulled() is not None:
+    release = Order.objects.values_list("release", flat=True).get(pk=line_id)
+    booking.lock_orders(release)
+    order = Order.objects.select_related("line__instrument").get(pk=line_id)
+    if order.state != States.NEW:
         return None
-    if order.attempts and order.lease_until is not None and at < order.lease_until:
-        return None  # it could not be sent a moment ago
-    plan = Plan.objects.select_related("call__account").get(pk=order.release_id)
-    if _waits_for_another(order) or (plan.call.held_until is not None and at < plan.call.held_until):
+    plan = Plan.objects.select_related("call__account", "call__policy_version").get(pk=release)
+    if order.cancel_wanted_at is not None:  # asked back while nobody knew whether it had arrived; it had not
+        booking.call_off(plan, at=at, actor=SENDER, reason=order.cancel_reason)
+        return None
+    if _must_wait(order, plan, at=at):
         return None
     try:
-        is_needed = plan.call.state == State.ESCALATED and liquidation.missing(plan.call, at=at) > plan.call.tolerance
+        needless = _why_needless(order, plan, at=at)
     except calls.Refused:
         return None  # unpriced: nothing acts on a guess
-    if not is_needed or plan.state != Plan.State.APPROVED:
-        booking.cancel_rest(plan, at=at, actor=SENDER, reason="nothing is missing any more")
+    if needless:
+        booking.call_off(plan, at=at, actor=SENDER, reason=needless)
         return None
     token, until = uuid4(), at + LEASE
     orders.move(order, States.SENDING, at=at, actor=SENDER, token=token, lease_until=until, attempts=order.attempts + 1)
@@ -134,14 +170,25 @@ def _claim(line_id: int, *, at: datetime) -> Order | None:
     return order
 
 
-def _waits_for_another(order: Order) -> bool:
-    """Lines leave one slice after the other: what covers a short position is not sold before the short is closed."""
-    body = liquidation.content(order.line.plan)
-    slices = {int(line["instrument"]): int(line.get("slice", 0)) for line in body["lines"]}
-    mine = slices.get(order.line.instrument_id, 0)
-    before = [instrument for instrument, number in slices.items() if number < mine]
-    earlier = Order.objects.filter(release=order.release_id, line__instrument__in=before)
-    return earlier.exclude(state=States.FILLED).exists()
+def _must_wait(order: Order, plan: Plan, *, at: datetime) -> bool:
+    if order.attempts >= MOST_ATTEMPTS:
+        message = f"{order} could not be sent {order.attempts} times: {order.last_error}; look at {order.venue}"
+        watch.raise_alarm("not_sent", order.client_order_id, message, at=at)
+        return True
+    failed_just_now = order.attempts and order.lease_until is not None and at < order.lease_until
+    is_held = plan.call.held_until is not None and at < plan.call.held_until
+    if failed_just_now or is_held or control_switches.pulled() is not None:
+        return True
+    return orders.earlier(order).exclude(state=States.FILLED).exists()
+
+
+def _why_needless(order: Order, plan: Plan, *, at: datetime) -> str:
+    """Why an order must not leave any more; "" if it may. Raises calls.Refused if nobody knows."""
+    if plan.call.state != State.ESCALATED or plan.state != Plan.State.APPROVED:
+        return f"the call is {plan.call.state}, its plan {plan.state}"
+    if liquidation.missing(plan.call, at=at) <= plan.call.tolerance:
+        return "nothing is missing any more"
+    return ""
 
 
 def _after(claimed: Order, state: States, error: str, *, at: datetime) -> None:
@@ -153,9 +200,6 @@ def _after(claimed: Order, state: States, error: str, *, at: datetime) -> None:
             orders.move(order, state, at=at, actor=SENDER, reason=error, last_error=error[:400])
 
     chain.in_transaction(write, is_patient=True)
-    if state == States.NEW and claimed.attempts >= MOST_ATTEMPTS:
-        message = f"{claimed} could not be sent {claimed.attempts} times: {error}; look at {claimed.venue}"
-        watch.raise_alarm("not_sent", claimed.client_order_id, message, at=at)
 
 
 # --- not knowing --------------------------------------------------------------------------------------------------
@@ -214,15 +258,37 @@ def _whole(order: Order) -> interface.Order:
     return orders.as_sent(found)
 
 
+def obey_switch(*, at: datetime) -> int:
+    """While a switch that asks back is pulled, every order that left is asked back; how many were."""
+    switch = control_switches.pulled()
+    if switch is None or not switch.cancels_working:
+        return 0
+    count = 0
+    for found in Order.objects.filter(state__in=OUTSIDE, cancel_wanted_at=None).order_by("line"):
+        count += chain.in_transaction(partial(_ask_back, found.pk, at=at), is_patient=True)
+    return count
+
+
+def _ask_back(line_id: int, *, at: datetime) -> bool:
+    order = Order.objects.select_for_update().get(pk=line_id)
+    if order.state not in OUTSIDE or order.cancel_wanted_at is not None:
+        return False
+    orders.withdraw(order, at=at, actor=SENDER, reason="the kill switch is pulled")
+    return True
+
+
 def withdraw_needless(*, at: datetime) -> int:
-    """Orders of calls that are over, by a cure or by a person, are taken back; of how many plans."""
+    """Orders of calls that are over, by a cure or by a person, or that hold again for now, are taken back; of how many
+    plans."""
     out = Order.objects.filter(state__in=(States.NEW, *OUTSIDE), cancel_wanted_at=None)
-    needless = MarginCall.objects.exclude(state=State.ESCALATED)
-    plans = Plan.objects.filter(pk__in=out.values("release"), call__in=needless)
+    needless = MarginCall.objects.exclude(state=State.ESCALATED, provisionally_met_at=None)
+    plans = Plan.objects.filter(pk__in=out.values("release"), call__in=needless).select_related("call")
     for plan in plans:
-        with transaction.atomic():
-            booking.cancel_rest(plan, at=at, actor=SENDER, reason=f"the call is {plan.call.state}")
-            if plan.state == Plan.State.APPROVED:
-                is_sold = booking.standing_fills(plan).exists()
-                liquidation.close(plan, Plan.State.DONE if is_sold else Plan.State.EXPIRED, at=at)
+        chain.in_transaction(partial(_withdraw, plan, at=at), is_patient=True)
     return len(plans)
+
+
+def _withdraw(plan: Plan, *, at: datetime) -> None:
+    is_over = plan.call.state != State.ESCALATED
+    reason = f"the call is {plan.call.state}" if is_over else "the account holds again"
+    booking.call_off(plan, at=at, actor=SENDER, reason=reason)

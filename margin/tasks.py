@@ -9,6 +9,7 @@ from celery import shared_task
 
 from margin import (
     adaptive,
+    booking,
     closing,
     consequences,
     epochs,
@@ -128,6 +129,12 @@ def anchor_history() -> None:
 def send_orders() -> None:
     """Hand released orders to their venues, and hear what those say."""
     sending.run(sending.open_venues(), clock=clock.now)
+
+
+@shared_task(name="margin.reconcile_orders")
+def reconcile_orders() -> None:
+    """Compare what venues executed with what is booked, and alarm staff of every difference."""
+    booking.reconcile(at=clock.now())
 
 
 def slot(at: datetime, kind: str) -> datetime:

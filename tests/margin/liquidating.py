@@ -26,10 +26,13 @@ VENUE = "counting"
 
 
 def called(
-    count: int, *, venue: str = "desk", held: Iterable[str] = ("XYZ",), release: dict[str, Any] | None = None
-) -> list[MarginCall]:
-    """Accounts long 100 of each at 50.00, 3,600 borrowed against each: 100.00 short of 30 % apiece; escalated."""
-    rows.policy("us_margin", {**world.securities(), "release": {"venue": venue, **(release or {})}})
+    count: int, *, venue: str = "desk", held: Iterable[str] = ("XYZ",), release: dict[str, Any] | None = None,
+    regimes: Iterable[dict[str, Any]] = ({},),
+) -> list[MarginCall]:  # fmt: skip
+    """Accounts long 100 of each at 50.00, 3,600 borrowed against each: 100.00 short of 30 % apiece in each regime, and
+    each call escalated."""
+    terms = world.securities(*({**world.HOUSE, **one} for one in regimes))
+    rows.policy("us_margin", {**terms, "release": {"venue": venue, **(release or {})}})
     instruments = [rows.equity(code) for code in held]
     for one in instruments:
         quote(one, "50", MONDAY)
@@ -60,12 +63,15 @@ def released(call: MarginCall, *, at: datetime = LATER) -> Plan:
     return approvals.approve(plan, at=at, actor=rows.staff("sue", "Supervisor"))
 
 
-def plan_of(call: MarginCall, instruments: Iterable[Instrument], *, by: int | None, quantity: int = -1) -> Plan:
-    """A plan as `liquidation.propose` would store it, one line for each instrument, valued at 50.00 a unit."""
+def plan_of(
+    call: MarginCall, instruments: Iterable[Instrument], *, by: int | None, quantity: int = -1, in_slices: bool = False
+) -> Plan:
+    """A plan as `liquidation.propose` would store it, one line for each instrument, valued at 50.00 a unit; all at once
+    or each in a slice of its own."""
     lines = [
         {"instrument": one.pk, "code": one.code, "quantity": str(quantity), "price": "50",
-         "proceeds": str(abs(quantity) * 50), "fee": "0"}
-        for one in instruments
+         "proceeds": str(abs(quantity) * 50), "fee": "0", "slice": number if in_slices else 0}
+        for number, one in enumerate(instruments)
     ]  # fmt: skip
     content = json.dumps({"call": call.pk, "currency": "USD", "lines": lines})
     plan = Plan.objects.create(

@@ -16,8 +16,8 @@ class Terms:
     username: str = ""
     password: str = field(default="", repr=False)
     heartbeat_seconds: int = 30
-    resend_seconds: float = 10.0  # an order older than this is never sent again, but asked about
-    wait_seconds: float = 5.0  # for the session to stand, before an order counts as not sent
+    resend_seconds: float = 3.0  # an order older than this is never sent again, but asked about
+    wait_seconds: float = 2.0  # for the session to stand, before an order counts as not sent
     first_pause_seconds: float = 1.0  # between two attempts to connect; doubled each time
     longest_pause_seconds: float = 30.0
     resets_each_logon: bool = False
