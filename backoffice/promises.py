@@ -24,7 +24,8 @@ CALLS: Mapping[str, str] = {
         WHERE a.status = 'priced' AND t ->> 'regime' = m.regime
           AND m.deficit > coalesce((t ->> 'de_minimis')::numeric, 0)
           AND NOT EXISTS (SELECT FROM margin_margincall c WHERE c.account_id = a.account_id AND c.regime = m.regime
-                          AND c.issued_at <= a.at AND (c.closed_at IS NULL OR c.closed_at >= a.at))
+                          AND (c.issued_at <= a.at OR c.assessment_id = a.id)
+                          AND (c.closed_at IS NULL OR c.closed_at >= a.at))
           AND NOT EXISTS (SELECT FROM margin_alarm l WHERE l.cleared_at IS NULL AND l.kind = 'calendar')
           AND NOT EXISTS (SELECT FROM margin_stormgate g WHERE g.policy_id = v.policy_id AND g.opened_at <= a.at
                           AND (g.closed_at IS NULL OR g.closed_at >= a.at))
