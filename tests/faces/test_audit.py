@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
@@ -45,6 +46,23 @@ def test_an_odd_question_finds_nothing_and_breaks_nothing(house, sign_in, questi
     answer = sign_in("Auditor").get(reverse("admin:audit"), {"q": question})
     assert answer.status_code == 200
     assert not answer.context["page"].object_list
+
+
+def test_the_rows_of_an_earlier_instant_are_shown_from_the_events_up_to_it(house, sign_in):
+    """The severe call was escalated by the second event of its account; before it, it was issued."""
+    first, second = Event.objects.filter(account__code="C3001", seq__lte=2).order_by("seq")
+    address = reverse("admin:audit_as_of", args=("C3001",))
+    then = first.at if first.at < second.at else None
+    shown = {}
+    for at in filter(None, (then, second.at)):
+        ((call, _),) = sign_in("Auditor").get(address, {"at": at.isoformat()}).context["lines"]
+        shown[at] = call.state
+    assert shown[second.at] == "escalated"
+    assert shown.get(then, "issued") == "issued"
+    page = sign_in("Auditor").get(address, {"at": (first.at - timedelta(seconds=1)).isoformat()})
+    assert "No call of this account had been issued by then" in text(page)
+    assert "is not an instant" in text(sign_in("Auditor").get(address, {"at": "yesterday"}))
+    assert sign_in("Administrator").get(address).status_code == 403
 
 
 def test_the_export_proves_itself_to_whoever_recomputes_it(house, sign_in):
