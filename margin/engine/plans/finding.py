@@ -48,7 +48,7 @@ def find(
         return _nothing(tries, wants)
     is_straight = _is_straight(field)
     found = search.best(tries, is_straight=is_straight)
-    model = models.of(tries) if tries.lines else models.Model(0.0, (), (), ())
+    model = models.of(tries) if tries.lines else models.Model(0.0, (), (), (), ())
     every = ways.every(tries, model) if tries.lines else ()
     found = _not_dearer(tries, model, found, every, is_straight=is_straight)
     return _told(tries, wants, model, found, every, Trials(whole, (demand,), {}))

@@ -45,6 +45,7 @@ class Model:
     need: float
     pulls: tuple[Pull, ...]
     releases: tuple[float, ...]  # of every line, a lot, whether it helps or not
+    lasts: tuple[float, ...]  # of every line, its last lot, which may be smaller
     amounts: tuple[float, ...]  # of every line, a lot
 
     def counts(self, tries: Tries, need: float) -> Counts | None:
@@ -77,7 +78,10 @@ def of(tries: Tries) -> Model:
         if max(releases[k], all_of_it[k]) > 0
     ]
     pulls.sort(key=lambda pull: (pull.rank, pull.ratio, pull.line))
-    return Model(-float(start), tuple(pulls), tuple(releases), tuple(amounts))
+    lasts = [
+        whole - release * (line.most - 1) for whole, release, line in zip(all_of_it, releases, tries.lines, strict=True)
+    ]
+    return Model(-float(start), tuple(pulls), tuple(releases), tuple(lasts), tuple(amounts))
 
 
 def entities(tries: Tries, model: Model) -> Iterator[Counts]:
@@ -145,19 +149,23 @@ def neighbours(tries: Tries, model: Model, counts: Counts, *, is_straight: bool,
     Where they are straight, what the model says is short by more than booking can lose is left out.
     """
     slack = float(tries.left([counts])[0])
-    least = -float(tries.noise(range(len(counts)))) - _DUST if is_straight else float("-inf")
+    noises = [float(line.noise) for line in tries.lines]
+    least = -sum(noises) - _DUST if is_straight else float("-inf")
     found: dict[Counts, float] = {}
     for i in held(counts):
+        is_odd = is_straight and counts[i] == tries.lines[i].most
+        lost = model.lasts[i] if is_odd else model.releases[i]
         for j, line in enumerate(tries.lines):
             if i == j or tries.ranks[j] > tries.ranks[i]:
                 continue
-            lacking = model.releases[i] - slack
+            lacking = lost - slack
             needed = int(-(-lacking // model.releases[j])) if model.releases[j] > 0 and lacking > 0 else 1
             for more in {1, needed}:
-                after = slack - model.releases[i] + more * model.releases[j]
-                may_be = tries.ranks[j] < tries.ranks[i] or bool(tries.account.fee_minimum)
-                is_cheaper = may_be or more * model.amounts[j] <= model.amounts[i] * (1 + 1e-6)
-                if is_cheaper and after >= least and counts[j] + more <= line.most:
+                after = slack - lost + more * model.releases[j]
+                if after < least or counts[j] + more > line.most:
+                    continue
+                doubt = noises[i] + noises[j]
+                if _may_be_cheaper(tries, model, counts, i, j, more, doubt):
                     found[put(put(counts, i, counts[i] - 1), j, counts[j] + more)] = after
             if not is_straight and i < j and counts[j]:
                 after = slack - model.releases[i] - model.releases[j]
@@ -165,3 +173,17 @@ def neighbours(tries: Tries, model: Model, counts: Counts, *, is_straight: bool,
     likely = sorted(found, key=lambda other: -found[other])[:most]
     cost = tries.cost(counts)
     return [other for other in likely if tries.cost(other) < cost]
+
+
+def _may_be_cheaper(tries: Tries, model: Model, counts: Counts, i: int, j: int, more: int, doubt: float) -> bool:
+    """Whether a lot less of line i and some more of j can be cheaper; asked exactly where the model's amounts leave it
+    open: they know neither smaller last lots nor what booking rounds (`doubt`)."""
+    if tries.ranks[j] < tries.ranks[i] or tries.account.fee_minimum:
+        return True
+    saved = model.amounts[i] - more * model.amounts[j]
+    is_regular = counts[i] < tries.lines[i].most and counts[j] + more < tries.lines[j].most
+    if is_regular and abs(saved) > doubt + abs(model.amounts[i]) * 1e-6:
+        return saved > 0
+    with exactly():
+        less = tries.amount(i, counts[i]) - (tries.amount(i, counts[i] - 1) if counts[i] > 1 else 0)
+        return tries.amount(j, counts[j] + more) - (tries.amount(j, counts[j]) if counts[j] else 0) <= less
