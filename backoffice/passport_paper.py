@@ -8,6 +8,7 @@ from typing import Any
 from reportlab.platypus import Flowable
 
 from backoffice import papers
+from margin import confidence
 
 Tree = Mapping[str, Any]
 
@@ -59,7 +60,7 @@ def _section(title: str, columns: tuple[str, ...], rows: list[list[object]]) -> 
 def _events(events: list[Tree], call: Tree) -> list[list[object]]:
     found = []
     for event in events:
-        body = loads(event["body"])
+        body = confidence.opened(loads(event["body"]))
         if body.get("call") in (None, call["id"]):
             kind = event["kind"].replace(".", " ").replace("_", " ")
             found.append([event["at"], kind, body["actor"], body.get("role", ""), body.get("reason", "")])

@@ -11,13 +11,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from margin import chain, locked, rows
+from margin import chain, confidence, history_keys, locked, rows
 from margin.actors import CLIENT, Actor
 from margin.models import MarginCall
 from margin.workflow import AFTER_THE_END, TRANSITIONS, WITHOUT_CALL, Cause, Resolution, State, Verb
 
 LARGEST_BATCH = 500
-LONGEST_REASON = 1000  # bytes: an event holds 2,048 in all
+LONGEST_REASON = 700  # bytes: encrypted they are a thousand, and an event holds 2,048 in all
 
 
 class CallError(Exception):
@@ -176,6 +176,9 @@ MAY: dict[Verb, tuple[str, ...]] = {
     Verb.PROPOSE_ISSUE: MAKERS,
     Verb.ISSUE: CHECKERS,
     Verb.DENY_ISSUE: CHECKERS,
+    Verb.PLACE_LEGAL_HOLD: ("Compliance",),
+    Verb.LIFT_LEGAL_HOLD: ("Compliance",),
+    Verb.ERASE: ("Supervisor", "Compliance"),
     Verb.PROPOSE: MAKERS,
     Verb.APPROVE: CHECKERS,
     Verb.REJECT: CHECKERS,
@@ -225,7 +228,10 @@ def carry_out(moves: Iterable[Move], *, at: datetime, actor: Actor) -> list[Outc
         raise ValueError(f"{len(asked)} moves at once; the door takes {LARGEST_BATCH}")
     if not asked:
         return []
-    return chain.in_transaction(lambda: _carry_out(asked, at=at, actor=actor), is_patient=actor.is_system)
+    try:
+        return chain.in_transaction(lambda: _carry_out(asked, at=at, actor=actor), is_patient=actor.is_system)
+    except (confidence.Erased, history_keys.KeysMissing) as error:
+        raise Refused(str(error)) from None
 
 
 def _carry_out(moves: list[Move], *, at: datetime, actor: Actor) -> list[Outcome]:

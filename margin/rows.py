@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
-from margin import chain
+from margin import chain, confidence
 from margin.actors import Actor
 from margin.chain import text
 from margin.models import Cure, Event, MarginCall
@@ -136,8 +136,9 @@ def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
     return {**state, **fixed.get(verb, {})}
 
 
-def entry(step: Step, actor: Actor) -> dict[str, Any]:
-    """The event of a step, as the append function takes it."""
+def entry(step: Step, actor: Actor, clients: Mapping[int, int]) -> dict[str, Any]:
+    """The event of a step, as the append function takes it. What people say of one of `clients` (by account) is
+    encrypted, but for events about no call: the database compares those with the rows of restrictions and waivers."""
     move, after = step.move, step.after
     event: dict[str, Any] = {
         "account": move.account_id,
@@ -161,13 +162,14 @@ def entry(step: Step, actor: Actor) -> dict[str, Any]:
         event["row"] |= {column: text(known[column]) for column, usual in OPTIONAL.items() if known[column] != usual}
     if step.cure:
         event["cure"] = step.cure
-    return event
+    client = clients.get(move.account_id)
+    return event if client is None or move.verb in WITHOUT_CALL else confidence.keep(event, client_id=client)
 
 
 def read(event: Event) -> dict[str, Any]:
-    """An event's body as a dict."""
+    """An event's body as a dict, with what people said readable, or with what became of it."""
     body: dict[str, Any] = json.loads(event.body)
-    return body
+    return confidence.opened(body) if '"sealed:' in event.body else body
 
 
 # --- SQL --------------------------------------------------------------------------------------------------
@@ -182,9 +184,10 @@ def write(steps: list[Step], actor: Actor) -> dict[int, tuple[int, int]]:
     others = [step for step in steps if step.move.verb != Verb.ISSUE]
     lost = {step.index for step in _insert_others(others)}
     done = [step for step in others if step.index not in lost]
-    events = chain.append([entry(step, actor) for step in done])
+    clients = {} if actor.is_system else confidence.clients({step.move.account_id for step in steps})
+    events = chain.append([entry(step, actor, clients) for step in done])
     update(done)
-    return {**issue(issuing, actor), **{step.index: event for step, event in zip(done, events, strict=True)}}
+    return {**issue(issuing, actor, clients), **{step.index: event for step, event in zip(done, events, strict=True)}}
 
 
 # One statement: the index decides who may be called, and a call is there with its event or not at all.
@@ -207,12 +210,12 @@ FROM margin_append_events((
 """
 
 
-def issue(steps: list[Step], actor: Actor) -> dict[int, tuple[int, int]]:
+def issue(steps: list[Step], actor: Actor, clients: Mapping[int, int]) -> dict[int, tuple[int, int]]:
     """Insert new calls from what their events say; (event id, seq) by the index of the steps that did not lose."""
     if not steps:
         return {}
     columns = ", ".join((*MUTABLE, *OPTIONAL, *IDENTITY))
-    entries = json.dumps([{**entry(step, actor), "seq": step.seq} for step in steps])
+    entries = json.dumps([{**entry(step, actor, clients), "seq": step.seq} for step in steps])
     usual = json.dumps({column: text(value) for column, value in OPTIONAL.items()})
     with connection.cursor() as cursor:
         cursor.execute(ISSUE.format(columns=columns, conflict=ONE_OPEN), {"entries": entries, "usual": usual})

@@ -94,11 +94,15 @@ class Verb(Words):
     PROPOSE_WAIVER = "waiver.proposed"
     DENY_WAIVER = "waiver.denied"
     WAIVE = "strike.waived"
+    PLACE_LEGAL_HOLD = "legal_hold.placed"
+    LIFT_LEGAL_HOLD = "legal_hold.lifted"
+    ERASE = "client.erased"
 
 
 WITHOUT_CALL = frozenset(
     {Verb.WARN, Verb.CLEAR, Verb.PROPOSE_ISSUE, Verb.DENY_ISSUE, Verb.RESTRICT, Verb.LIFT, Verb.STRIKE}
     | {Verb.PROPOSE_WAIVER, Verb.DENY_WAIVER, Verb.WAIVE}
+    | {Verb.PLACE_LEGAL_HOLD, Verb.LIFT_LEGAL_HOLD, Verb.ERASE}
 )
 """Verbs about an account rather than one of its calls."""
 AFTER_THE_END = frozenset(

@@ -158,6 +158,6 @@ def test_an_account_with_an_open_call_does_not_go_over_to_another_client(call):
 
 
 def test_a_reason_too_long_for_an_event_is_refused_with_its_length(call):
-    with pytest.raises(calls.Refused, match="1001 bytes long"):
-        calls.note(call, text="x" * 1001, at=LATER, actor=rows.staff("ops", "Operations"))
-    calls.note(call, text="ä" * 500, at=LATER, actor=rows.staff("ops", "Operations"))
+    with pytest.raises(calls.Refused, match="701 bytes long"):
+        calls.note(call, text="x" * 701, at=LATER, actor=rows.staff("ops", "Operations"))
+    calls.note(call, text="ä" * 350, at=LATER, actor=rows.staff("ops", "Operations"))
