@@ -4,6 +4,7 @@
 * An order of a later slice does not leave before all of the earlier slices are filled.
 * An unknown order is new again only by answers to questions put since it is unknown.
 * Who pulled the kill switch may add later that working orders are asked back.
+* What is refused names its row.
 """
 
 from importlib import import_module
@@ -46,6 +47,11 @@ ONE_PLAN_AT_A_TIME = replaced(
     IF EXISTS (SELECT FROM margin_killswitch WHERE is_pulled) THEN
 """,
 ).replace("    person   bigint;\nBEGIN", "    person   bigint;\n    other    record;\nBEGIN")
+ONE_PLAN_AT_A_TIME = replaced(
+    ONE_PLAN_AT_A_TIME,
+    "RAISE EXCEPTION 'the kill switch is pulled: nothing is released' USING",
+    "RAISE EXCEPTION 'the kill switch is pulled: plan % is not released', NEW.plan_id USING",
+)
 
 ORDER = only("margin_order_is_kept", before.ORDERS)
 ASKED = replaced(
@@ -82,6 +88,20 @@ SAID_ONCE = replaced(
     "said ->> 'released_by_id' IS NOT NULL)\n"
     "           AND NOT (before.key = 'cancels_working' AND before.value = 'false') THEN",
 )
+SAID_ONCE = replaced(
+    SAID_ONCE,
+    """'one person says it first and another decides afterwards'
+""",
+    """'% %: one person says it first and another decides afterwards', TG_TABLE_NAME, NEW.id
+""",
+)
+APPROVAL = replaced(
+    before.APPROVAL,
+    """ approve plans: it takes an active Supervisor or Risk who manages no users',
+            NEW.approver_id USING""",
+    """ approve plan %: it takes an active Supervisor or Risk who manages no users',
+            NEW.approver_id, NEW.plan_id USING""",
+)
 
 
 def again(function: str) -> str:
@@ -94,4 +114,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(ONE_PLAN_AT_A_TIME, again(RELEASE)),
         migrations.RunSQL(IN_TURN, again(ORDER)),
         migrations.RunSQL(SAID_ONCE, again(before.DECIDED)),
+        migrations.RunSQL(APPROVAL, before.APPROVAL),
     ]
