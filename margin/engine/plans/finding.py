@@ -51,7 +51,8 @@ def find(
     model = models.of(tries) if tries.lines else models.Model(0.0, (), (), (), ())
     every = ways.every(tries, model) if tries.lines else ()
     found = _not_dearer(tries, model, found, every, is_straight=is_straight)
-    return _told(tries, wants, model, found, every, Trials(whole, (demand,), {}))
+    found, sliced = _sliced(tries, model, found, is_straight=is_straight)
+    return _told(tries, wants, found, sliced, every, Trials(whole, (demand,), {}))
 
 
 def released(
@@ -130,6 +131,28 @@ def _not_dearer(
     return search.Found(search.polished(tries, model, best, is_straight=is_straight), is_enough=True, is_proven=False)
 
 
+def _sliced(
+    tries: Tries, model: models.Model, found: search.Found, *, is_straight: bool
+) -> tuple[search.Found, tuple[Slice, ...]]:
+    """The order in which it is done. Where nothing found is enough, what only harms is left out; enough may be left."""
+    sliced = slices.of(tries, model, found.counts)
+    if found.is_enough or not sliced or max(one.left for one in sliced) <= sliced[-1].left:
+        return found, sliced
+    found, sliced = _cut(found, sliced)
+    if sliced[-1].left < 0:
+        return found, sliced
+    counts = search.polished(tries, model, found.counts, is_straight=is_straight)
+    return search.Found(counts, is_enough=True, is_proven=False), slices.of(tries, model, counts)
+
+
+def _cut(found: search.Found, sliced: tuple[Slice, ...]) -> tuple[search.Found, tuple[Slice, ...]]:
+    """The slices up to the one after which the least is missing: what follows only harms."""
+    last = max(range(len(sliced)), key=lambda place: (sliced[place].left, -place))
+    kept = {k for one in sliced[: last + 1] for k in one.lines}
+    counts = tuple(lots if k in kept else 0 for k, lots in enumerate(found.counts))
+    return replace(found, counts=counts, is_proven=False), sliced[: last + 1]
+
+
 # --- telling ----------------------------------------------------------------------------------------------
 
 
@@ -155,15 +178,12 @@ def _nothing(tries: Tries, wants: Wants) -> Plan:
 def _told(
     tries: Tries,
     wants: Wants,
-    model: models.Model,
     found: search.Found,
+    sliced: tuple[Slice, ...],
     every: tuple[ways.Way, ...],
     whole: Trials,
 ) -> Plan:
     exponent = tries.account.instruments.minor_exponent(tries.account.base)
-    sliced = slices.of(tries, model, found.counts)
-    if not found.is_enough and sliced and max(one.left for one in sliced) > sliced[-1].left:
-        found, sliced = _cut(tries, found, sliced)
     staged = stages.first(tries, found.counts, sliced, wants.stage)
     total = _total(tries, found.counts)
     return Plan(
@@ -181,14 +201,6 @@ def _told(
         residual=ZERO if found.is_enough else round_up(-tries.left([found.counts])[0], exponent),
         is_proven=found.is_proven,
     )
-
-
-def _cut(tries: Tries, found: search.Found, sliced: tuple[Slice, ...]) -> tuple[search.Found, tuple[Slice, ...]]:
-    """The slices up to the one after which the least is missing: what follows only harms."""
-    last = max(range(len(sliced)), key=lambda place: (sliced[place].left, -place))
-    kept = {k for one in sliced[: last + 1] for k in one.lines}
-    counts = tuple(lots if k in kept else 0 for k, lots in enumerate(found.counts))
-    return replace(found, counts=counts, is_proven=False), sliced[: last + 1]
 
 
 def _total(tries: Tries, counts: Counts) -> Total:
