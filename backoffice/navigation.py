@@ -117,6 +117,8 @@ SIDEBAR = [
             rows("Events", "link", "margin_event"),
             rows("Seals", "approval", "margin_seal"),
             rows("Epochs", "dns", "margin_systemepoch"),
+            rows("Legal holds", "front_hand", "margin_legalhold"),
+            rows("Erasures", "person_off", "margin_erasure"),
         ],
     },
     {

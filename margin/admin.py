@@ -8,7 +8,15 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from margin import actors, gate_admin, order_admin, restriction_admin, rows, seal_admin  # noqa: F401 - register pages
+from margin import (  # noqa: F401 - register pages
+    actors,
+    gate_admin,
+    order_admin,
+    restriction_admin,
+    retention_admin,
+    rows,
+    seal_admin,
+)
 from margin.models import (
     Alarm,
     Assessment,

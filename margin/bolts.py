@@ -29,5 +29,7 @@ APPEND_ONLY = {
     "margin_waiver": "SELECT, INSERT, UPDATE",
     "margin_seal": "SELECT, INSERT",
     "margin_sweepdigest": "SELECT, INSERT",
+    "margin_legalhold": "SELECT, INSERT, UPDATE",
+    "margin_erasure": "SELECT, INSERT, UPDATE",
     "margin_systemepoch": "SELECT, INSERT, UPDATE",
 }

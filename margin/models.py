@@ -605,5 +605,6 @@ from margin.order_models import (  # noqa: E402, F401
     StandingApproval,
 )
 from margin.restriction_models import Restriction, Strike, Waiver  # noqa: E402, F401
+from margin.retention_models import Erasure, LegalHold  # noqa: E402, F401
 from margin.seal_models import Seal, SweepDigest  # noqa: E402, F401
 from margin.sma_models import SmaEntry  # noqa: E402, F401

@@ -213,8 +213,13 @@ class PolicyTerms:
     reconcile_rate: Decimal = Decimal("0.10")
     chances: ChanceTerms | None = None
     liquidation: LiquidationTerms = field(default_factory=LiquidationTerms)
+    retention_years: int = 6
+    """How long an account's records stay after it was closed: 17 CFR 240.17a-4(c) six; Directive 2014/65/EU Art. 16(7)
+    five, the least of any."""
 
     def __post_init__(self) -> None:
+        if not 5 <= self.retention_years <= 100:
+            raise ValueError("retention_years must be from 5 to 100")
         if self.chances is None and any(regime.warning_probability is not None for regime in self.regimes):
             raise ValueError("warning_probability needs the policy's chances, or there is no probability to go by")
         if not 0 < self.reconcile_rate <= ONE:
