@@ -13,6 +13,7 @@ from margin.engine.exact import ZERO, exactly, round_quotient_up, scaled
 _COST_DECIMALS = 8
 _MANTISSA_LIMIT = 2**63
 _Side = tuple[Decimal, Decimal | None]  # quantity, cost
+_Row = tuple[int, int, int, int]  # mantissa and decimals of both
 
 
 def books(columns: Instruments, whole: Book, account_row: int, changes: Sequence[Mapping[int, Decimal]]) -> Book:
@@ -62,18 +63,31 @@ def _table(
     table = np.tile(np.array(unchanged, np.int64).reshape(-1, 4), (len(changes), 1, 1))
     places = dict(zip(sides, np.cumsum([0, *map(len, sides.values())]).tolist(), strict=False))
     refused = []
+    known: dict[tuple[int, Decimal], list[_Row | OverflowError]] = {}  # many alternatives trade the same
     for copy, change in enumerate(changes):
         for instrument, traded in change.items():
-            after = _traded(sides[instrument], traded)
-            for k, ((quantity, cost), left) in enumerate(zip(sides[instrument], after, strict=True)):
-                try:
-                    table[copy, places[instrument] + k] = _numbers((left, cost_after(quantity, left, cost)))
-                except OverflowError as error:
-                    refused.append((copy, f"instrument {int(columns.ids[instrument])}: {error}"))
+            if (instrument, traded) not in known:
+                known[instrument, traded] = _rows_after(sides[instrument], traded)
+            for k, row in enumerate(known[instrument, traded]):
+                if isinstance(row, OverflowError):
+                    refused.append((copy, f"instrument {int(columns.ids[instrument])}: {row}"))
+                else:
+                    table[copy, places[instrument] + k] = row
     return table, tuple(refused)
 
 
-def _numbers(side: _Side) -> tuple[int, int, int, int]:
+def _rows_after(sides: Sequence[_Side], traded: Decimal) -> list[_Row | OverflowError]:
+    """`_numbers` of each side after a trade, or why there are none."""
+    found: list[_Row | OverflowError] = []
+    for (quantity, cost), left in zip(sides, _traded(sides, traded), strict=True):
+        try:
+            found.append(_numbers((left, cost_after(quantity, left, cost))))
+        except OverflowError as error:
+            found.append(error)
+    return found
+
+
+def _numbers(side: _Side) -> _Row:
     """Mantissa and decimals of quantity and cost. Raises OverflowError for what 64 bits cannot hold."""
     quantity, cost = side
     found = (*scaled(quantity), *((0, -1) if cost is None else scaled(cost)))
