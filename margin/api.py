@@ -8,7 +8,7 @@ from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, viewsets
 
-from margin import claims, models, workflow
+from margin import claims, models, rows, workflow
 from margin.engine.sma import Kind
 from margin.hypothetical.examples import AMOUNT, TEXT, TEXTS, many, record
 from market import wire
@@ -226,12 +226,25 @@ class Calls(viewsets.ReadOnlyModelViewSet[models.MarginCall]):
 
 class EventRows(wire.Rows):
     account = wire.code("account.code")
+    reason = serializers.SerializerMethodField(
+        help_text="Why, readable: what people said of a client stands encrypted in the body, until it is erased"
+    )
     body = serializers.CharField(read_only=True, help_text="Canonical JSON, byte for byte as it was hashed")
     hash = serializers.CharField(read_only=True, help_text='sha256(previous_hash + "\\n" + body)')
 
     class Meta:
         model = models.Event
-        fields = ("id", "account", "seq", "call", "kind", "at", "recorded_at", "body", "previous_hash", "hash")
+        fields = (
+            *("id", "account", "seq", "call", "kind", "at"),
+            "reason",
+            "recorded_at",
+            "body",
+            "previous_hash",
+            "hash",
+        )
+
+    def get_reason(self, event: models.Event) -> str:
+        return str(rows.read(event).get("reason", ""))
 
 
 class EventFilters(filters.FilterSet):

@@ -12,8 +12,6 @@ from django.conf import settings
 
 from verifier import verify
 
-MASTER = "subjects.key"
-
 
 class KeysMissing(Exception):
     """A key is not where it must be; the message says which, and what to do."""
@@ -50,14 +48,6 @@ def first() -> str:
     """The id of the key for the very first seal: the only one there is, or a new one."""
     keys, _ = verify.read_keys(folder())
     return min(keys) if keys else make()
-
-
-def master() -> bytes:
-    """The key that wraps every client's own; made with the first of them. Raises KeysMissing."""
-    file = folder() / MASTER
-    if not file.exists():
-        write(file, secrets.token_bytes(32))
-    return bytes.fromhex(file.read_text().strip())
 
 
 def write(file: Path, key: bytes) -> None:
