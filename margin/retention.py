@@ -28,6 +28,9 @@ def place_hold(client: Client, *, reason: str, at: datetime, actor: Actor) -> Le
         standing = client.legal_holds.filter(lifted_at=None).first()
         if standing is not None:
             raise Refused(f"client {client.code} is under {standing} since {standing.placed_at:%Y-%m-%d} already")
+        erased = client.erasures.exclude(done_at=None).first()
+        if erased is not None:
+            raise Refused(f"client {client.code} was erased on {erased.done_at:%Y-%m-%d}; nothing is left to hold")
         hold = LegalHold.objects.create(client=client, reason=said, placed_by_id=actor.user_id or 0, placed_at=at)
         _tell(client, Verb.PLACE_LEGAL_HOLD, {"hold": hold.pk}, said, at, actor)
         return hold

@@ -1,5 +1,6 @@
 """A client is forgotten: by two people, when law and holds allow it, in every table at once, and no chain the worse."""
 
+import threading
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -297,6 +298,56 @@ def test_a_hold_is_not_moved_nor_lifted_twice(client):
         retention.lift_hold(client, reason="over", at=AT, actor=compliance("ada"))
     with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
         LegalHold.objects.update(lift_reason="because")
+
+
+def together(*works):
+    """Run the works at the same instant, each in a thread of its own; what each raised, or None."""
+    gate, raised = threading.Barrier(len(works)), [None] * len(works)
+
+    def run(place, work):
+        try:
+            gate.wait(20)
+            work()
+        except Refused as refusal:
+            raised[place] = str(refusal)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return raised
+
+
+def test_a_hold_and_an_erasure_at_the_same_instant_never_both_succeed(client):
+    ada, bob, cid = (compliance(name) for name in ("ada", "bob", "cid"))
+    retention.ask_erasure(client, reason="asked", at=AT, actor=ada)
+    held, erased = together(
+        lambda: retention.place_hold(client, reason="subpoena", at=AT, actor=cid),
+        lambda: retention.erase(client, forget=erasure.forget, at=AT, actor=bob),
+    )
+    assert [held, erased].count(None) == 1, (held, erased)
+    assert "nothing is left to hold" in (held or "") or "must be lifted first" in (erased or "")
+    assert (tables_that_say("lukasz") == set()) == (erased is None) == (not confidence.has_key(client.pk))
+
+
+def test_two_approvals_at_the_same_instant_erase_once(client):
+    ada, bob, cid = (compliance(name) for name in ("ada", "bob", "cid"))
+    retention.ask_erasure(client, reason="asked", at=AT, actor=ada)
+    together(*(lambda who=who: retention.erase(client, forget=erasure.forget, at=AT, actor=who) for who in (bob, cid)))
+    assert Event.objects.filter(kind="client.erased").count() == 1
+    assert retention.unfinished() == []
+    assert history.verify_all().faults == []
+
+
+def test_first_words_at_the_same_instant_share_one_key(client, keys):
+    other = rows.account("A79").client
+    words = []
+    together(*(lambda: words.append(confidence.encrypted(other.pk, "rang")) for _ in range(8)))
+    assert [confidence.readable(word) for word in words] == ["rang"] * 8
+    assert len(list(keys.glob(f"*subject-{other.pk}.*"))) == 1
 
 
 # --- crash, restore, commands -----------------------------------------------------------------------------
