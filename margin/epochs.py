@@ -129,9 +129,14 @@ def lost(epoch: SystemEpoch) -> list[str]:
     return [line for line in verify.unexcused(anchors.lines()) if int(line.split()[0]) > epoch.kept_seal]
 
 
+def held(actor: Actor) -> SystemEpoch:
+    """The held epoch, for whoever may compare it. Raises Refused."""
+    return _held(actor, MAY_COMPARE)
+
+
 def compare(report: dict[str, Any], *, at: datetime, actor: Actor) -> SystemEpoch:
-    """Keep what one person found about the held epoch."""
-    epoch = _held(actor, MAY_COMPARE)
+    """Keep what one person found about the held epoch; its `unsettled`, a list of sentences, keeps it held."""
+    epoch = held(actor)
     epoch.report, epoch.compared_by_id, epoch.compared_at = report, actor.user_id, at
     epoch.save(update_fields=["report", "compared_by", "compared_at"])
     return epoch
@@ -144,6 +149,8 @@ def release(*, reason: str, at: datetime, actor: Actor) -> SystemEpoch:
         raise Refused(f"{epoch} was not compared yet; run manage.py reconcile_epoch first")
     if epoch.compared_by_id == actor.user_id:
         raise Refused(f"{epoch} needs two people: {actor.name} compared it, another releases it")
+    if epoch.report.get("unsettled"):
+        raise Refused(f"{epoch} is not settled: {'; '.join(epoch.report['unsettled'])}")
     if not reason.strip():
         raise Refused("a reason is needed: it is kept with the epoch")
     newest = Seal.objects.first()

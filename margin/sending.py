@@ -73,11 +73,14 @@ def _round(venue: interface.Venue, *, clock: Clock) -> Counter[str]:
         done["asked"] += ask(order, venue, at=clock())
     for order in mine.filter(state__in=OUTSIDE, cancel_wanted_at__isnull=False):
         done["asked back"] += cancel(order, venue, at=clock())
-    may_send = epochs.is_open(at=clock())  # after a restore nothing leaves until people have compared
-    for order in mine.filter(state=States.NEW) if may_send else ():
+    epoch = epochs.look(at=clock())  # after a restore nothing leaves until people have compared
+    for order in mine.filter(state=States.NEW).select_related("release__plan") if not epoch.is_held else ():
         if control_switches.pulled() is not None:
             break  # the next round asks back what left
-        done["sent"] += send(order, venue, clock=clock)
+        if epoch.number > 1 and order.release.plan.proposed_at <= epoch.began_at and not order.asks:
+            done["doubted"] += doubt(order, at=clock())
+        else:
+            done["sent"] += send(order, venue, clock=clock)
     done["heard"] += hear(venue, clock=clock)
     return done
 
@@ -143,6 +146,14 @@ def claim(order: Order, *, at: datetime) -> Order | None:
             message = f"{order} must not leave: {str(refusal).partition(chr(10))[0]}"
             watch.raise_alarm("not_sent", order.client_order_id, message, at=at)
         return None
+
+
+def doubt(order: Order, *, at: datetime) -> bool:
+    """Whether an order is asked about before it leaves: the database that was lost may have sent it under this name."""
+    claimed = claim(order, at=at)
+    if claimed is not None:
+        _after(claimed, States.UNKNOWN, "the database was restored; the order may have left before", at=at)
+    return claimed is not None
 
 
 def _claim(line_id: int, *, at: datetime) -> Order | None:

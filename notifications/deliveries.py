@@ -58,7 +58,7 @@ def record(report: Report, *, at: datetime) -> Delivery:
                 "at": report.at or at,
                 "report": {
                     "recipient": _clean(report.recipient, 254),
-                    "notice": _clean(str(report.metadata.get("notice", "")), 32),
+                    "notice": _clean(str(report.metadata.get("notice", "")), 160),
                     "raw": _text(report.raw),
                 },
             },
@@ -104,12 +104,13 @@ def _apply(delivery: Delivery) -> bool:
 
 
 def _notice_of(delivery: Delivery) -> Notice | None:
-    """By our own id in the metadata, else by Message-ID; and only if it speaks of the notice's recipient."""
+    """By our own id in the metadata (once the row's number), else by Message-ID; and only if it speaks of the notice's
+    recipient."""
     stated = delivery.report.get("notice", "")
     rows = Notice.objects.all()
     found = rows.filter(pk=int(stated)).first() if stated.isascii() and stated.isdigit() and len(stated) < 19 else None
-    if found is None and delivery.message_id:
-        found = rows.filter(message_id=f"<{delivery.message_id.strip().strip('<>')}>").first()
+    for name in (stated, delivery.message_id):
+        found = found or rows.filter(message_id=f"<{name.strip().strip('<>')}>").first()
     recipient = delivery.report.get("recipient", "")
     if found is not None and recipient and recipient.lower() != found.to_address.lower():
         return None

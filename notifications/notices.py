@@ -5,6 +5,7 @@ event and recipient. `send` leases one row at a time, commits, speaks to the mai
 dies in between leaves a lease that lapses, and the notice goes out again under its one Message-ID.
 """
 
+import hashlib
 import logging
 import random
 import time
@@ -16,11 +17,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from accounts.models import Contact
-from margin import calls
+from margin import calls, epochs
 from margin.actors import Actor, system
 from margin.models import Event
 from notifications import addresses, cases, layouts, letters, writers
@@ -81,7 +82,7 @@ def prepare(*, at: datetime, seconds: float = 15.0) -> int:
 def _prepare_batch(at: datetime) -> int | None:
     """How many notices one transaction wrote; None when no event is waiting or somebody else is at it."""
     with transaction.atomic():
-        name = _horizon_name()
+        name = _horizon_name(at)
         Horizon.objects.get_or_create(name=name)
         horizon = Horizon.objects.select_for_update(skip_locked=True).filter(name=name).first()
         if horizon is None:
@@ -95,12 +96,10 @@ def _prepare_batch(at: datetime) -> int | None:
         return len(notices) if events else None
 
 
-def _horizon_name() -> str:
-    """One horizon per database system: after a restore elsewhere, transaction ids start again and all is looked at."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 'notices ' || system_identifier::text FROM pg_control_system()")
-        name: str = cursor.fetchone()[0]
-    return name
+def _horizon_name(at: datetime) -> str:
+    """One horizon per epoch: after a restore elsewhere, transaction ids start again and all is looked at."""
+    epoch = epochs.look(at=at)
+    return f"notices {epoch.system_identifier} {epoch.number}"
 
 
 def _waiting_events(horizon: int) -> tuple[int, list[int]]:
@@ -138,7 +137,7 @@ def _notice(event: Event, gathered: cases.Gathered, contact: Contact | None, at:
         locale=layouts.locale_of(*languages),
         template_version="",
         content_hash="",
-        message_id=_message_id(),
+        message_id=_message_id(event, contact),
         prepared_at=at,
         send_after=at,
     )
@@ -164,9 +163,11 @@ def _write(notice: Notice, gathered: cases.Gathered) -> None:
     notice.urgent_by = case.demand.due_at if case.demand else None
 
 
-def _message_id() -> str:
+def _message_id(event: Event, contact: Contact | None) -> str:
+    """Of the event's hash and its recipient: written once more after a restore, the same mail has the same name."""
+    named = f"{event.hash} {contact.pk if contact else 'nobody'}".encode()
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<notice.{uuid.uuid4().hex}@{domain}>"
+    return f"<notice.{hashlib.sha256(named).hexdigest()[:32]}@{domain}>"
 
 
 # --- send -------------------------------------------------------------------------------------------------
@@ -176,8 +177,10 @@ def send(*, at: datetime, limit: int = 100, seconds: float = 25.0) -> int:
     """Send waiting notices, the most urgent first: `limit` tries and about `seconds` at most. Returns how many went.
 
     A server that cannot be reached ends the run: what waits keeps its place. Calls whose client has now provably been
-    told are marked as notified (settled.md 27).
+    told are marked as notified (settled.md 27). In an epoch that is not released nothing is sent (`margin.epochs`).
     """
+    if not epochs.is_open(at=at):
+        return 0
     started, sent = time.monotonic(), 0
     with Post() as post:
         for _ in range(limit):
@@ -281,6 +284,27 @@ def tell_margin(*, at: datetime) -> int:
         cursor.execute(TOLD, [calls.LARGEST_BATCH])
         ids = [row[0] for row in cursor.fetchall()]
     return sum(outcome.is_done for outcome in calls.notified(ids, at=at, actor=SENDER)) if ids else 0
+
+
+# --- after a restore --------------------------------------------------------------------------------------
+
+
+def perhaps_sent(*, before: datetime) -> QuerySet[Notice]:
+    """Notices that wait here and tell of what was recorded before that instant: a database that was lost may have sent
+    them."""
+    return Notice.objects.filter(state=Notice.State.QUEUED, event__recorded_at__lt=before)
+
+
+def found_sent(named: Iterable[str], *, before: datetime, at: datetime) -> int:
+    """Mark as sent which of them a mail log names by Message-ID; how many. They are not sent again."""
+    waiting, count = perhaps_sent(before=before).filter(message_id__in=set(named)), 0
+    for pk in waiting.order_by("pk").values_list("pk", flat=True):
+        with transaction.atomic():
+            notice = Notice.objects.select_for_update(of=("self",)).get(pk=pk)
+            if notice.state == Notice.State.QUEUED:
+                _mark(notice, Answer(Attempt.Outcome.SENT, "found in the mail log after a restore"), at)
+                count += 1
+    return count
 
 
 # --- send again -------------------------------------------------------------------------------------------

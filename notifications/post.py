@@ -124,7 +124,8 @@ def _message(notice: Notice, connection: Any) -> mail.EmailMultiAlternatives:
         connection=connection,
     )
     message.attach_alternative(notice.html, "text/html")
-    message.metadata = {"notice": str(notice.pk)}  # type: ignore[attr-defined]  # anymail hands it back in reports
+    # Anymail hands it back in reports. Not the row's number: after a restore another notice may get that.
+    message.metadata = {"notice": notice.message_id.strip("<>")}  # type: ignore[attr-defined]
     return message
 
 

@@ -92,6 +92,14 @@ def test_a_duplicate_without_an_id_is_known_by_what_it_says(notice):
     assert Delivery.objects.count() == 1
 
 
+def test_a_report_of_a_mail_that_a_lost_database_sent_says_nothing_of_another_with_its_number(notice):
+    lost = {"notice": f"notice.{'0' * 32}@margin-desk.example"}
+    deliveries.record(report(notice, "delivered", metadata=lost), at=LATER)
+    assert state(notice) == "queued"
+    deliveries.record(report(notice, "opened", metadata={"notice": notice.message_id.strip("<>")}), at=LATER)
+    assert state(notice) == "opened"
+
+
 def test_a_report_is_matched_by_message_id_where_the_provider_gives_no_metadata(notice):
     deliveries.record(
         report(notice, "delivered", metadata={}, message_id=notice.message_id.strip("<>"), recipient=""), at=LATER
