@@ -62,7 +62,7 @@ def lines() -> list[str]:
     ours = {seals.system()[0], *Seal.objects.values_list("system", flat=True).distinct()}
     ours |= {f"{epoch.system_identifier}/{epoch.database_oid}" for epoch in SystemEpoch.objects.all()}
     told = (line for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    return [line for line in told if line.startswith("epoch ") or line.split()[-1] in ours]
+    return [line for line in told if line.split()[-1] in ours]
 
 
 def mail(line: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from margin import anchors, history_keys, watch
+from margin import anchors, history_keys, seals, watch
 from margin.actors import Actor
 from margin.models import Seal, SystemEpoch
 from verifier import verify
@@ -154,9 +154,11 @@ def release(*, reason: str, at: datetime, actor: Actor) -> SystemEpoch:
     if not reason.strip():
         raise Refused("a reason is needed: it is kept with the epoch")
     newest = Seal.objects.first()
-    if lost(epoch):
+    missing = lost(epoch)
+    if missing:
         key_id = (newest.next_key or newest.key_id) if newest else history_keys.first()
-        anchors.append(verify.excuse(history_keys.read(key_id), epoch.number, epoch.kept_seal, key_id))
+        key, code, name = history_keys.read(key_id), missing[-1].split()[2], seals.system()[0]
+        anchors.append(verify.excuse(key, epoch.number, epoch.kept_seal, key_id, code, name))
     with transaction.atomic():
         epoch.released_by_id, epoch.released_at, epoch.reason = actor.user_id, at, reason.strip()[:400]
         epoch.save(update_fields=["released_by", "released_at", "reason"])

@@ -319,13 +319,13 @@ def _name(seal: Seal) -> str:
     return f"seal {seal.number} of {seal.sealed_at}"
 
 
-def excuse(key: bytes, epoch: int, kept: int, key_id: str) -> str:
-    """An anchor line that says, under a code, which seals a restore lost: those after `kept`."""
-    return f"epoch {epoch} {kept} {key_id} {hmac.new(key, _excused(epoch, kept, key_id), hashlib.sha256).hexdigest()}"
+def excuse(key: bytes, epoch: int, kept: int, key_id: str, newest: str, system: str) -> str:
+    """An anchor line that says, under a code, which seals a restore lost: those after `kept`, up to the code `newest`.
 
-
-def _excused(epoch: int, kept: int, key_id: str) -> bytes:
-    return f"margin-epoch-1\n{epoch}\n{kept}\n{key_id}".encode()
+    Put once more behind later anchors it excuses none of them.
+    """
+    said = f"margin-epoch-1\n{epoch}\n{kept}\n{key_id}\n{newest}\n{system}".encode()
+    return f"epoch {epoch} {kept} {key_id} {newest} {hmac.new(key, said, hashlib.sha256).hexdigest()} {system}"
 
 
 def unexcused(lines: Iterable[str]) -> list[str]:
@@ -333,8 +333,9 @@ def unexcused(lines: Iterable[str]) -> list[str]:
     left: list[str] = []
     for line in lines:
         if line.startswith("epoch "):
-            kept = int(line.split()[2])
-            left = [each for each in left if int(each.split()[0]) <= kept]
+            kept, newest = int(line.split()[2]), line.split()[4]
+            end = 1 + max((place for place, each in enumerate(left) if each.split()[2] == newest), default=-1)
+            left = [each for place, each in enumerate(left) if place >= end or int(each.split()[0]) <= kept]
         elif line.strip():
             left.append(line)
     return left
@@ -348,9 +349,11 @@ def anchor_faults(
     """What was written down elsewhere (number, instant, code, system; one seal a line) against the seals."""
     codes = {seal.number: seal.mac for seal in seals}
     try:
+        declared = [line.split() for line in lines if line.startswith("epoch ")]
+        excuses = [(int(epoch), int(kept), key_id, newest, end) for _, epoch, kept, key_id, newest, _, end in declared]
         left = unexcused(lines)
         stated = [(int(number), at, code) for number, at, code, *_ in (line.split() for line in left)]
-    except ValueError:
+    except (ValueError, IndexError):
         yield Fault(0, 0, "a line is not a seal's number, instant and code", "anchors")
         return
     for number, at, code in stated:
@@ -359,10 +362,10 @@ def anchor_faults(
             yield Fault(0, 0, f"truncated: the seal of {at} is missing; the history is shorter than it was", where)
         elif codes[number] != code:
             yield Fault(0, 0, f"recomputed: the seal had another code at {at}", where)
-    for line in (each for each in lines if each.startswith("epoch ")):
-        _, epoch, kept, key_id, code = line.split()
+    for words, (epoch, kept, key_id, newest, system) in zip(declared, excuses):  # noqa: B905 - 3.9
         known = None if keys is None else keys.get(key_id)
-        if keys is not None and (known is None or excuse(known, int(epoch), int(kept), key_id) != line):
+        made = known and excuse(known, epoch, kept, key_id, newest, system)
+        if keys is not None and made != " ".join(words):
             yield Fault(0, 0, "changed: nobody with a key declared these seals lost", f"anchor of epoch {epoch}")
 
 
@@ -463,6 +466,8 @@ def main() -> int:
         sys.stdout.write(f"{fault}\n")
     said = ", ".join(f"{export.manifest[name]:,} {name}" for name in ("chains", "events", "seals"))
     without = [] if chosen.keys else ["without keys the seals' codes were not computed"]
+    if not chosen.keys and any(line.startswith("epoch ") for line in anchors):
+        without.append("seals that the anchors declare lost were taken at their word")
     without += [] if chosen.anchors else ["without anchors a history cut short at its end looks whole"]
     sys.stdout.write(
         f"{f'{len(faults)} faults' if faults else 'intact'}: {said}{''.join(f'; {one}' for one in without)}\n"

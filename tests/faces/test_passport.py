@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts import positions
 from backoffice import passport
-from margin import approvals, calls, history_keys, liquidation, sweep
+from margin import approvals, calls, history_keys, liquidation, sealing, sweep
 from margin.models import MarginCall
 from margin.workflow import Cause
 from notifications import notices
@@ -172,6 +172,37 @@ def test_a_forged_passport_is_named_even_if_every_hash_in_it_is_right(call, keys
     (key_id,) = given
     files["manifest.mac"] = f"{key_id} {form.code(own, files['manifest.json'])}\n".encode()
     assert any("is another" in fault for fault in form.faults(form.pack(files), given))
+
+
+def opened(archive):
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        return {each: read.read(each) for each in read.namelist()}
+
+
+def test_a_passport_with_the_valid_seal_of_another_call_is_named(call, keys):
+    """Two true passports of one house and key; parts of one are put into the other."""
+    calls.carry_out([rows.issue(rows.account(), call.policy_version)], at=MONDAY, actor=SWEEPER)
+    mine, other = opened(made(call)), opened(made(MarginCall.objects.exclude(pk=call.pk).get()))
+    given = read_keys(keys)
+    assert list(form.faults(form.pack(other), given)) == []
+    code = form.pack({**mine, "manifest.mac": other["manifest.mac"]})
+    assert any("altered or forged: the code of key" in fault for fault in form.faults(code, given))
+    proofs = {name: other[name] for name in ("manifest.json", "manifest.mac")}
+    found = list(form.faults(form.pack({**mine, **proofs}), given))
+    assert {fault.split()[0] for fault in found} >= {"call.json", "history.json", "passport.pdf"}
+    history = form.pack({**mine, "history.json": other["history.json"]})
+    found = list(form.faults(history, given))
+    assert any(fault.startswith("history.json is altered") for fault in found)
+    assert f"history.json: no event made the call {call.pk}" in found
+
+
+def test_a_seal_of_the_history_is_no_code_of_a_passport(call, keys):
+    """Both are made with the same key; each says what it is of."""
+    seal = sealing.seal(at=MONDAY + timedelta(hours=1))
+    files = {**opened(made(call)), "manifest.mac": f"{seal.key_id} {seal.mac}\n".encode()}
+    assert any(
+        "altered or forged: the code of key" in fault for fault in form.faults(form.pack(files), read_keys(keys))
+    )
 
 
 def test_the_history_inside_must_lead_to_the_call_inside(call, keys):

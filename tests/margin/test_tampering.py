@@ -265,10 +265,36 @@ def test_an_anchor_that_was_rewritten_is_named(copy):
 
 def test_seals_cannot_be_declared_lost_by_somebody_without_a_key(copy, superuser):
     tamper(superuser, "DELETE FROM margin_seal WHERE number = 3")
-    anchors.append(verify.excuse(b"guessed", 2, 2, "k000000000000000000000000"))
+    code, system = anchors.lines()[-1].split()[2:]
+    anchors.append(verify.excuse(b"guessed", 2, 2, "k000000000000000000000000", code, system))
     own, others = looked_at(copy)
     for lines in (own, others):
         assert [line for line in lines if "nobody with a key declared these seals lost" in line]
+
+
+def test_an_old_declaration_of_lost_seals_put_in_once_more_excuses_no_later_ones():
+    """A restore lost seal 2 and that was declared; then the history is cut after seal 1, and the line repeated."""
+    key, system = b"the key", "7/8"
+    key_id = verify.fingerprint(key)
+    line = verify.excuse(key, 2, 1, key_id, "b" * 64, system)
+    told = [f"1 2026-03-02T15:00:00Z {'a' * 64} {system}", f"2 2026-03-02T15:05:00Z {'b' * 64} {system}", line]
+    later = f"2 2026-03-02T16:00:00Z {'c' * 64} {system}"
+    one = verify.Seal(1, "2026-03-02T15:00:00Z", system, 9, "{[1,3)}", "{}", 2, "", key_id, "", "", "a" * 64)
+    assert list(verify.anchor_faults(told, [one], {key_id: key})) == []
+    found = [str(fault) for fault in verify.anchor_faults([*told, later, line], [one], {key_id: key})]
+    assert found == [
+        "anchor of seal 2: truncated: the seal of 2026-03-02T16:00:00Z is missing; the history is shorter than it was"
+    ]
+
+
+def test_a_history_sealed_anew_with_the_very_key_is_named_by_the_anchors(copy, superuser):
+    """Whoever has the server and the key makes as many seals of the same instants anew; what lies outside tells."""
+    tamper(superuser, LOWER, RECHAIN, "DELETE FROM margin_seal", "DELETE FROM margin_sweepdigest")
+    for at in (AT, AT, LATER):
+        sealing.rotate(at=at)
+    own, others = looked_at(copy)
+    for lines in (own, others):
+        assert [line for line in lines if "anchor of seal 3: recomputed: the seal had another code" in line], lines
 
 
 def test_every_single_byte_of_a_body_matters_to_the_verifier(copy):
