@@ -7,9 +7,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
-from accounts import cash, holdings
+from accounts import cash
 from margin import approvals, booking, calls, control_switches, liquidation, orders, sending, sweep
 from margin.models import Alarm, MarginCall, Order, OrderReport, Plan, PlanFill
 from margin.venues.interface import NotSent, Report, Told, Unknown
@@ -177,54 +177,6 @@ def test_what_stands_does_not_depend_on_the_order_of_reports(order):
         standing = orders.executions(heard)
         assert [(one.report_id, one.quantity) for one in standing] == [("f1", 2), ("c2", 2)]
         assert orders.state_after(order, heard) == "working"
-
-
-def what_is_left(order):
-    call = MarginCall.objects.get()
-    position, _ = holdings.held([call.account_id], [order.line.instrument_id]).popitem()[1]
-    money, _ = holdings.held([call.account_id], [rows.cash().pk]).popitem()[1]
-    sold = PlanFill.objects.filter(fill__reversed_by=None).order_by("fill__quantity", "fill__price")
-    return position, money, list(sold.values_list("fill__quantity", "fill__price")), state(order), call.state
-
-
-def whole_of(order):
-    """3 and 4 executed, all that was ordered, the 4 first said as 5; the venue cancels the nothing that is left."""
-    return [
-        said(order, Told.FILLED, "f1", "3"),
-        said(order, Told.FILLED, "f2", "5", second=1),
-        said(order, Told.CORRECTED, "c2", "4", refers_to="f2", second=2),
-        said(order, Told.CORRECTED, "c2", "4", refers_to="f2", second=2),
-        said(order, Told.CANCELLED, "x", second=3),
-    ]
-
-
-# 100 shares less 4; 3,600.00 owed less 2 × 50.00 and 2 × 49.00
-IN_PART = (heard_of, (D(96), D("-3402.00"), [(D(-2), D(49)), (D(-2), D(50))], "working", "escalated"))
-# 100 shares less 7; 3,600.00 owed less 7 × 50.00: it holds again
-WHOLE = (whole_of, (D(93), D("-3250.00"), [(D(-4), D(50)), (D(-3), D(50))], "filled", "liquidated"))
-
-
-def converge(order, listed, expected):
-    """The next sweep sees what came too late to end its plan."""
-    for heard in listed:
-        with transaction.atomic():
-            for one in heard:
-                booking.hear(one, at=LATER + minutes(1))
-            sweep.run("securities", at=LATER + minutes(2))
-            assert what_is_left(order) == expected
-            transaction.set_rollback(True)
-
-
-@pytest.mark.parametrize(("reports", "expected"), [IN_PART, WHOLE], ids=["in part", "whole"])
-def test_fills_converge_in_whatever_order_they_are_heard(order, reports, expected):
-    listed = list(itertools.permutations(reports(order)))
-    converge(order, listed[:: len(listed) // 8], expected)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("reports", "expected"), [IN_PART, WHOLE], ids=["in part", "whole"])
-def test_all_permutations_of_fills_converge(order, reports, expected):
-    converge(order, dict.fromkeys(itertools.permutations(reports(order))), expected)
 
 
 def test_more_than_was_ordered_is_kept_and_alarmed_and_not_booked(order):
