@@ -187,3 +187,14 @@ def test_the_application_role_cannot_release_what_it_did_not_compare_nor_go_back
         with pytest.raises(psycopg2.Error), connected, connected.cursor() as cursor:
             cursor.execute(attack)
     assert epochs.look(at=AT).is_held
+
+
+def test_an_epoch_is_opened_by_hand_where_the_house_cannot_know(committed_db, outside):
+    rows.staff("ann", "Supervisor")
+    User.objects.update(is_staff=True)
+    assert "epoch 2 holds every sender" in said("begin_epoch", "--by", "ann", "--cause", "restored with its keys")
+    issue()
+    notices.prepare(at=clock.now())
+    assert notices.send(at=clock.now()) == 0
+    with pytest.raises(CommandError, match="no active member of staff"):
+        said("begin_epoch", "--by", "nobody", "--cause", "restored")
