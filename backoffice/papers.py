@@ -84,7 +84,7 @@ def table(
     lines: list[list[Flowable]] = [[Paragraph(markup(name.replace("_", " ")), head) for name in columns]]
     for row in rows:
         lines.append([Paragraph(markup(words(v)), right if isinstance(v, Decimal | int) else body) for v in row])
-    made = LongTable(lines, repeatRows=1)
+    made = LongTable(lines, repeatRows=1, colWidths=widths)
     made.setStyle(
         TableStyle(
             [

@@ -6,13 +6,15 @@ its hashes and carries a code made with the history's key, which the database do
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from json import loads
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Model, Q, QuerySet
 
 from accounts.models import Contact
 from backoffice import passport_paper
-from margin import assessments, chain, history_keys, policies
+from margin import assessments, chain, confidence, history_keys, policies
 from margin.models import (
     Approval,
     Assessment,
@@ -21,11 +23,13 @@ from margin.models import (
     Event,
     MarginCall,
     Measure,
+    Order,
     Plan,
     PlanFill,
     PlanLine,
     PolicyVersion,
     Receivable,
+    Release,
     Seal,
 )  # fmt: skip
 from margin.prices import of as prices_of
@@ -41,14 +45,17 @@ def make(call: MarginCall, *, at: datetime, by: str) -> bytes:
     parts: Tree = {
         "call": _call(call),
         "history": {"events": _events(call)},
+        "snapshot": _snapshot(call),
         "computation": _computation(call),
         "policies": _policies(call),
         "prices": _prices(call),
         "notices": _notices(call),
+        "contacts": _contacts(call),
         "cases": _cases(call),
         "plans": _plans(call),
         "seals": _seals(call),
     }
+    parts["people"] = _people(_named(parts))
     files = {f"{name}.json": form.canonical(part) for name, part in parts.items()}
     files["passport.pdf"] = passport_paper.paper(parts, at=at, by=by)
     manifest = form.canonical(
@@ -111,9 +118,13 @@ def _call(call: MarginCall) -> Tree:
     }
 
 
+SEALED_BY = "SELECT number FROM margin_seal WHERE margin_ids(margin_seal.events) @> margin_event.id"
+
+
 def _events(call: MarginCall) -> list[Tree]:
-    """The whole chain of the account: a part of a chain proves nothing."""
-    return [row(event) for event in Event.objects.filter(account=call.account).order_by("seq")]
+    """The whole chain of the account, each event with the number of its seal: a part of a chain proves nothing."""
+    sealed = Event.objects.filter(account=call.account).extra(select={"sealed_by": SEALED_BY})  # noqa: S610
+    return [{**row(event), "sealed_by": event.sealed_by} for event in sealed.order_by("seq")]
 
 
 def _assessments(call: MarginCall) -> "QuerySet[Assessment]":
@@ -121,6 +132,30 @@ def _assessments(call: MarginCall) -> "QuerySet[Assessment]":
     moments = call.events.values("at")
     found = Assessment.objects.filter(Q(pk=call.assessment_id) | Q(account=call.account_id, at__in=moments))
     return found.select_related("sweep").order_by("pk")
+
+
+def _snapshot(call: MarginCall) -> list[Tree]:
+    """What the account held as each assessment read it: quantity, cost and mark, and the revision of the book."""
+    found = []
+    for assessment in _assessments(call):
+        held = [line[0] for line in assessment.holdings]
+        known = Instrument.objects.in_bulk(held)
+        found.append(
+            {
+                "assessment": assessment.pk,
+                "at": chain.text(assessment.at),
+                "revision": assessment.revision,
+                "digest": assessment.digest,
+                "holdings": [
+                    {
+                        **{"instrument": known[one].code, "name": known[one].name, "kind": known[one].kind},
+                        **{"currency": known[one].currency, "quantity": quantity, "cost": cost, "mark": mark},
+                    }
+                    for one, quantity, cost, mark in assessment.holdings
+                ],
+            }
+        )
+    return found
 
 
 def _computation(call: MarginCall) -> Tree:
@@ -193,6 +228,16 @@ def _notices(call: MarginCall) -> list[Tree]:
     ]
 
 
+def _contacts(call: MarginCall) -> list[Tree]:
+    """Each conversation about the call: who, how, what was said, and the amount and the deadline that were quoted."""
+    found = []
+    for event in Event.objects.filter(call=call, kind="contact.logged").order_by("seq"):
+        body = confidence.opened(loads(event.body))
+        said = {name: body.get(name) for name in ("at", "actor", "role", "reason")}
+        found.append({"seq": event.seq, **said, **(body.get("details") or {})})
+    return found
+
+
 def _cases(call: MarginCall) -> Mapping[str, Iterable[Tree]]:
     return {
         "cures": all_of(Cure.objects.filter(call=call)),
@@ -205,14 +250,22 @@ def _cases(call: MarginCall) -> Mapping[str, Iterable[Tree]]:
 
 
 def _plans(call: MarginCall) -> list[Tree]:
-    """Every plan with its lines, who approved which content, and what was filled."""
+    """Every plan: its lines, who approved which content, its release, and its orders with all that was told of them."""
     return [
         {
             **row(plan),
-            "lines": all_of(PlanLine.objects.filter(plan=plan)),
+            "lines": [
+                {**row(line), "instrument": line.instrument.code}
+                for line in PlanLine.objects.filter(plan=plan).select_related("instrument").order_by("pk")
+            ],
             "approvals": all_of(Approval.objects.filter(plan=plan)),
+            "release": _release(plan),
+            "orders": [
+                {**row(order, "token"), "reports": all_of(order.reports.all())}
+                for order in Order.objects.filter(line__plan=plan).order_by("pk")
+            ],
             "fills": [
-                {**row(filled.fill), "line": filled.line_id}
+                {**row(filled.fill), "line": filled.line_id, "report": filled.report_id}
                 for filled in PlanFill.objects.filter(line__plan=plan).select_related("fill").order_by("pk")
             ],
         }
@@ -220,7 +273,35 @@ def _plans(call: MarginCall) -> list[Tree]:
     ]
 
 
+def _release(plan: Plan) -> Tree | None:
+    """How it was let out, with the standing approval that it rests on, if any."""
+    found = Release.objects.filter(plan=plan).select_related("standing").first()
+    if found is None:
+        return None
+    return {**row(found), "standing_approval": row(found.standing) if found.standing else None}
+
+
 def _seals(call: MarginCall) -> list[Tree]:
     """The seals that cover an event of the account's chain."""
     covering = "EXISTS (SELECT FROM margin_event e WHERE e.account_id = %s AND margin_ids(margin_seal.events) @> e.id)"
     return all_of(Seal.objects.extra(where=[covering], params=[call.account_id]))  # noqa: S610 - text of ours
+
+
+PERSON = ("approver_id", "owner_id")
+
+
+def _named(part: Any) -> set[int]:
+    """Members of staff whom rows name by number."""
+    if isinstance(part, list):
+        return set().union(*map(_named, part))
+    if not isinstance(part, dict):
+        return set()
+    found = {
+        value for key, value in part.items() if isinstance(value, int) and (key.endswith("_by_id") or key in PERSON)
+    }
+    return found.union(*map(_named, part.values()))
+
+
+def _people(named: set[int]) -> Mapping[str, Tree]:
+    staff = get_user_model().objects.filter(pk__in=named).order_by("pk")
+    return {str(one.pk): {"login": one.get_username(), "name": one.get_full_name()} for one in staff}

@@ -128,7 +128,7 @@ def _code_faults(manifest: bytes, stated: bytes, keys: "Mapping[str, bytes] | No
     if keys is None:
         return
     if key_id not in keys:
-        yield f"replaced key or forged: no key {key_id} is among those given"
+        yield f"{CODE} is altered, made with a replaced key or forged: no key {key_id} is among those given"
     elif not hmac.compare_digest(code(keys[key_id], manifest), said):
         yield f"{MANIFEST} or {CODE} is altered or forged: the code of key {key_id} is another"
 
