@@ -5,7 +5,7 @@ and Japanese). A document made twice from the same content is the same, byte by 
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from html import escape
@@ -61,14 +61,17 @@ def words(value: object) -> str:
     if isinstance(value, Decimal):
         return f"{value.normalize():,f}" if value == value.to_integral() else f"{value:,f}"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC" if value.utcoffset() else value.isoformat(" ", "seconds")
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
 
 
 def heading(text: str, *, size: float = 12) -> Flowable:
-    return Paragraph(markup(text), style(size, space=2 * mm))
+    """It never stands alone at the foot of a page."""
+    made = style(size, space=2 * mm)
+    made.keepWithNext = True
+    return Paragraph(markup(text), made)
 
 
 def sentence(text: str) -> Flowable:
@@ -80,9 +83,12 @@ def table(
 ) -> Flowable:
     """A table whose head is repeated on every page; numbers stand right."""
     head, body = style(6.5, color=GREY), style(6.5)
-    right = ParagraphStyle("right", parent=body, alignment=2)
-    lines: list[list[Flowable]] = [[Paragraph(markup(name.replace("_", " ")), head) for name in columns]]
-    for row in rows:
+    right, head_right = (ParagraphStyle(f"{one.name}-right", parent=one, alignment=2) for one in (body, head))
+    filled = [list(row) for row in rows]
+    is_number = [any(isinstance(row[place], Decimal | int) for row in filled) for place in range(len(columns))]
+    heads = [head_right if one else head for one in is_number]
+    lines = [[Paragraph(markup(name.replace("_", " ")), look) for name, look in zip(columns, heads, strict=True)]]
+    for row in filled:
         lines.append([Paragraph(markup(words(v)), right if isinstance(v, Decimal | int) else body) for v in row])
     made = LongTable(lines, repeatRows=1, colWidths=widths)
     made.setStyle(

@@ -36,11 +36,11 @@ DISPUTES = ("opened", "by", "about", "amount", "state", "granted", "decided", "w
 REQUESTS = ("kind", "asked", "by", "until", "state", "decided", "decided by", "reason")
 SEALS = ("number", "sealed", "events", "key", "digest")
 MILLIMETRES: Mapping[str, Sequence[float]] = {
-    "What happened": (38, 40, 30, 24, 120, 21),
-    "Prices": (20, 60, 40, 45, 40, 68),
-    "Letters": (60, 48, 42, 18, 36, 40, 29),
+    "What happened": (38, 40, 34, 24, 116, 16),
+    "Prices": (20, 60, 40, 45, 40, 63),
+    "Letters": (60, 46, 36, 18, 36, 36, 36),
 }
-"""Widths of columns where equal ones would not do; 273 in all."""
+"""Widths of columns where equal ones would not do; 268 in all."""
 
 
 def _tables(parts: Tree, call: Tree, people: Tree) -> list[tuple[str, tuple[str, ...], Rows]]:
@@ -76,15 +76,20 @@ def section(title: str, columns: tuple[str, ...], rows: Rows) -> list[Flowable]:
 def _headline(parts: Tree) -> list[Flowable]:
     call, account, client = parts["call"]["call"], parts["call"]["account"], parts["call"]["client"]
     currency, closed = call["currency"], f", closed {when(call['closed_at'])}" if call["closed_at"] else ""
+    told = counted(len(parts["history"]["events"]), "event"), counted(len(parts["seals"]), "seal")
     lines = [
         f"{client['name']} ({client['code']}), account {account['code']}, agreement {account['agreement']}",
         f"{spaced(call['regime'])} call of {money(call['amount_called'])} {currency}, issued {when(call['issued_at'])},"
         f" due {when(call['due_at'])} ({call['due_basis']})",
         f"{call['state']}{', by ' + spaced(call['resolution']) if call['resolution'] else ''}{closed};"
         f" outstanding {money(call['amount_outstanding'])} {currency}",
-        f"Account's history: {len(parts['history']['events'])} events under {len(parts['seals'])} seals",
+        f"Account's history: {' under '.join(told)}",
     ]
     return [*(papers.sentence(line) for line in lines), papers.gap()]
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def money(amount: str) -> str:
