@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.document_admin import of_client
 from accounts.models import Account, Adjustment, BookLoad, CashMovement, Client, Contact, Fill, Position, PositionFact
 from market import figures
 from market.faces import ReadOnlyAdmin, Table, at_column, column, link
@@ -70,6 +71,7 @@ class ClientAdmin(ReadOnlyAdmin):
                 ],
                 empty="Nobody is told: notices of this client's calls will be marked failed. Load a contact.",
             ),
+            of_client(request, obj),
         ]
 
 

@@ -275,3 +275,7 @@ class BookLoad(models.Model):
 
     def __str__(self) -> str:
         return self.file_name
+
+
+# Tables from a module of their own, found by Django here.
+from accounts.document_models import Document, DocumentReceipt  # noqa: E402, F401

@@ -24,7 +24,7 @@ from backoffice.models import ApiKey
 from margin import actors
 from market.strict import Problem, Refused
 
-SCOPES = ("read", "quotes:write", "positions:write", "fills:write", "cash:write", "calls:write")
+SCOPES = ("read", "quotes:write", "positions:write", "fills:write", "cash:write", "documents:write", "calls:write")
 SOURCED = ("quotes:write", "fills:write", "cash:write")  # their rows name a source, and a key may be for one alone
 SCOPE = re.compile(r"([a-z]+(?::write)?)(?::([A-Za-z0-9._-]{1,32}))?")
 KEY = re.compile(r"mdk_([0-9a-f]{10})_([0-9a-f]{64})")

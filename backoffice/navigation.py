@@ -74,6 +74,8 @@ SIDEBAR = [
             rows("Cash movements", "payments", "accounts_cashmovement"),
             rows("Adjustments", "tune", "accounts_adjustment"),
             rows("Book loads", "upload_file", "accounts_bookload"),
+            rows("Documents", "description", "accounts_document"),
+            rows("Receipts of documents", "contract", "accounts_documentreceipt"),
         ],
     },
     {

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from json import loads
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import Model, Q, QuerySet
 
-from accounts.models import Contact
+from accounts import documents
+from accounts.models import Contact, DocumentReceipt
 from backoffice import passport_paper
 from margin import assessments, chain, confidence, history_keys, policies
 from margin.models import (
@@ -48,6 +51,7 @@ def make(call: MarginCall, *, at: datetime, by: str) -> bytes:
         "snapshot": _snapshot(call),
         "computation": _computation(call),
         "policies": _policies(call),
+        "documents": _documents(call),
         "prices": _prices(call),
         "notices": _notices(call),
         "contacts": _contacts(call),
@@ -191,6 +195,29 @@ def _policies(call: MarginCall) -> Tree:
         "versions": [{**row(version), "policy": version.policy.code} for version in found],
         "governing": policies.read(call.policy_version).policy.code,
     }
+
+
+def _documents(call: MarginCall) -> list[Tree]:
+    """The agreements and disclosures owed to the client when the call was issued: the version in force, the one that
+    the client had, and every receipt until then."""
+    client = call.account.client_id
+    zone = ZoneInfo(settings.TIME_ZONE)
+    return [
+        {
+            "in_force": row(one.current),
+            "held": row(one.held) if one.held else None,
+            **{name: chain.text(getattr(one, name)) for name in ("given_at", "accepted_at", "revoked_at")},
+            "due_on": _plain(one.due_on),
+            "lacking": one.lack,
+            "receipts": all_of(
+                DocumentReceipt.objects.filter(
+                    client=client, at__lte=call.issued_at, document__kind=one.current.kind,
+                    document__agreement=one.current.agreement,
+                )
+            ),
+        }
+        for one in documents.owed([client], at=call.issued_at, zone=zone)
+    ]  # fmt: skip
 
 
 def _prices(call: MarginCall) -> Tree:

@@ -31,6 +31,7 @@ def paper(parts: Tree, *, at: datetime, by: str) -> bytes:
 
 
 MEASURES = ("assessment", "at", "regime", "equity", "requirement", "to restore", "deficit", "cover")
+PAPERS = ("document", "agreement", "in force", "since", "the client had", "given", "accepted", "lacking")
 CONTACTS = ("at", "channel", "with", "outcome", "amount quoted", "deadline quoted", "by", "said")
 DISPUTES = ("opened", "by", "about", "amount", "state", "granted", "decided", "words")
 REQUESTS = ("kind", "asked", "by", "until", "state", "decided", "decided by", "reason")
@@ -56,6 +57,7 @@ def _tables(parts: Tree, call: Tree, people: Tree) -> list[tuple[str, tuple[str,
         ("Prices", ("sweep", "instrument", "mark", "as of", "source", "refused"), _prices(parts["prices"])),
         ("Policy versions", ("policy", "version", "in force from", "published", "approved", "note"),
          _policies(parts["policies"], people)),
+        ("Agreements and disclosures when it was issued", PAPERS, _documents(parts["documents"])),
         ("Letters", ("what", "to", "template", "state", "sent", "tries", "provider's replies"),
          [_letter(notice) for notice in parts["notices"]]),
         ("Conversations", CONTACTS, [_contact(one) for one in parts["contacts"]]),
@@ -150,6 +152,15 @@ def _policies(policies: Tree, people: Tree) -> Rows:
          f"{named(one['approved_by_id'], people)}, {when(one['approved_at'])}" if one["approved_at"] else "",
          one["note"]]
         for one in policies["versions"]
+    ]  # fmt: skip
+
+
+def _documents(owed: Sequence[Tree]) -> Rows:
+    return [
+        [spaced(one["in_force"]["kind"]), one["in_force"]["agreement"], one["in_force"]["version"],
+         when(one["in_force"]["effective_at"]), one["held"]["version"] if one["held"] else "none",
+         when(one["given_at"]), when(one["accepted_at"]), one["lacking"] or "nothing"]
+        for one in owed
     ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from io import StringIO
 
 from backoffice import papers
-from margin.registers import Cell, Sheet
+from margin.register_sheets import Cell, Sheet
 
 FORMULA = frozenset("=+-@＝＋－＠")
 

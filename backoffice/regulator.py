@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from backoffice import papers, register_files
 from backoffice.audit import readers_only
-from margin import registers
+from margin import register_sheets, registers
 from market import figures
 
 LONGEST = timedelta(days=366)
@@ -24,6 +24,7 @@ TITLES = {
     "waivers": "Waivers",
     "liquidations": "Liquidations",
     "aging": "Aging",
+    "documents": "Agreements and disclosures",
 }
 
 
@@ -64,18 +65,18 @@ def download(request: HttpRequest, name: str, form: str) -> HttpResponse:
     return answer
 
 
-def _sheet(request: HttpRequest, name: str, span: registers.Span) -> registers.Sheet:
+def _sheet(request: HttpRequest, name: str, span: register_sheets.Span) -> register_sheets.Sheet:
     readers_only(request)
     if name not in registers.REGISTERS:
         raise Http404(f"There is no register {name!r}")
     return registers.REGISTERS[name](span)
 
 
-def _span(request: HttpRequest) -> tuple[registers.Span, str]:
+def _span(request: HttpRequest) -> tuple[register_sheets.Span, str]:
     """The days asked for, or today, and what is wrong with the question."""
     zone = ZoneInfo(timezone.get_current_timezone_name())
     today = timezone.now().astimezone(zone).date()
-    whole = registers.Span(today, today, zone)
+    whole = register_sheets.Span(today, today, zone)
     try:
         first = date.fromisoformat(request.GET.get("first") or today.isoformat())
         last = date.fromisoformat(request.GET.get("last") or max(first, today).isoformat())
@@ -83,7 +84,7 @@ def _span(request: HttpRequest) -> tuple[registers.Span, str]:
         return whole, "Write days as 2026-03-02; today is shown."
     if not timedelta(0) <= last - first <= LONGEST:
         return whole, "The first day must not be after the last, and at most a year before it; today is shown."
-    return registers.Span(first, last, zone), ""
+    return register_sheets.Span(first, last, zone), ""
 
 
 def _shown(value: Any) -> Any:

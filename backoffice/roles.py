@@ -13,7 +13,7 @@ ROOMS = {
     "market": "calendar session daychange settlementcycle instrument instrumentchange alias quotefact quote heldquote"
     " close fxrate rate parameterset corporateaction",
     "accounts": "client clientchange contact contactchange account accountchange revision position positionfact fill"
-    " cashmovement adjustment bookload",
+    " cashmovement adjustment bookload document documentreceipt",
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
     " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver"
     " request dispute task stormgate reconciliation seal sweepdigest systemepoch release order orderreport"

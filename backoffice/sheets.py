@@ -16,8 +16,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from accounts import alerts, contacts, wishes
-from accounts.models import Account, Client
+from accounts import alerts, contacts, document_api, documents, wishes
+from accounts.models import Account, Client, Document, DocumentReceipt
 from margin import actors, calls, controls, reconciling, requests, verb_api, warning_api
 from margin.actors import Actor
 from margin.workflow import Verb
@@ -60,6 +60,25 @@ def _contact(*, client: str, at: datetime, actor: Actor, **said: Any) -> tuple[s
     return page_of(found), f"{contacts.state(found, by=actor.name, **given)} is on file."
 
 
+def _document(*, at: datetime, actor: Actor, **said: Any) -> tuple[str, str]:
+    kept = documents.publish(Document(**said, entered_by=actor.name))
+    return page_of(kept), f"{kept} is on file."
+
+
+def _receipt(
+    *, client: str, kind: str, agreement: str, version: str, done_at: datetime, at: datetime, actor: Actor, **said: Any
+) -> tuple[str, str]:
+    found = documents.client_of(client)
+    document = documents.document_of(kind=kind, agreement=agreement, version=version)
+    reference = said.pop("external_reference") or f"{document.pk}-{found.pk}-{said['act']}-{done_at:%Y%m%dT%H%M%S}"
+    given = DocumentReceipt(
+        client=found, document=document, at=done_at, source="desk", external_reference=reference,
+        entered_by_id=actor.user_id, **said,
+    )  # fmt: skip
+    documents.record([given], at=at)
+    return page_of(found), f"{document}: {given.get_act_display()}, kept for {found}."
+
+
 def _alert(*, account: str, level: Any, reason: str, at: datetime, actor: Actor) -> tuple[str, str]:
     stated = alerts.state(_account(account), level, reason=reason, by=actor.name)
     told = "by the policy alone" if level is None else f"below {level}"
@@ -89,6 +108,11 @@ def _retract(*, reason_code: str, reason: str, at: datetime, actor: Actor, **sai
     return page_of(made[0]), f"The retraction of {len(made)} calls is asked for; another person decides."
 
 
+RECEIPT = {
+    **{name: how for name, how in document_api.RECEIPT_COLUMNS.items() if name not in ("at", "source")},
+    "done_at": strict.column(strict.instant),
+    "external_reference": strict.column(strict.code, length=80, optional=True, default=""),
+}
 ACCOUNT = {"account": strict.column(strict.code, length=24)}
 SHEETS = (
     Sheet(
@@ -96,6 +120,25 @@ SHEETS = (
         "Notices go to the new address from now on. An address that is not on file, with a name, is a new contact.",
         "client", contacts.ROLES, {"client": strict.column(strict.code, length=24), **controls.CONTACT}, _contact,
         {"email": "as it is on file", "new_email": "empty: stays", "receives_notices": "empty: as before"},
+    ),
+    Sheet(
+        "receipt", "Note an agreement or disclosure", "The client was given a version, agreed to it, or took it back.",
+        "client", documents.ROLES, RECEIPT, _receipt,
+        {
+            "agreement": "as on the document; empty: it is for every client",
+            "done_at": "UTC, such as 2026-11-20T15:00:00Z",
+            "external_reference": "of the letter or the signature; empty: none",
+        },
+    ),
+    Sheet(
+        "document", "Enter a version of a document", "The text is kept elsewhere; its hash says which text it is.",
+        "document", documents.ROLES, document_api.DOCUMENT_COLUMNS, _document,
+        {
+            "agreement": "owed to clients with an account of it; empty: to every client",
+            "sha256": "as sha256sum prints it", "location": "file or address of the text",
+            "effective_at": "UTC, such as 2026-11-20T15:00:00Z",
+            "needs_acceptance": "true: being given it is not enough", "is_yearly": "true: given again each year",
+        },
     ),
     Sheet(
         "alert", "State the client's warning level", "It brings warnings forward, never later than the policy's.",

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from margin import registers
+from margin import register_sheets, registers
 from margin.models import Event
 from market import wire
 
@@ -59,12 +59,12 @@ class Registers(APIView):
         last = asked.validated_data.get("last") or first
         if not 0 <= (last - first).days <= LONGEST:
             raise exceptions.ValidationError({"last": [f"must be at most {LONGEST} days after `first`, not before it"]})
-        sheet = registers.REGISTERS[name](registers.Span(first, last, zone))
+        sheet = registers.REGISTERS[name](register_sheets.Span(first, last, zone))
         rows = [{column: _plain(value) for column, value in zip(sheet.columns, row, strict=True)} for row in sheet.rows]
         return Response({"name": sheet.name, "title": sheet.title, "columns": sheet.columns, "rows": rows})
 
 
-def _plain(value: registers.Cell) -> str | int | None:
+def _plain(value: register_sheets.Cell) -> str | int | None:
     if isinstance(value, Decimal):
         return wire.plain(value)
     if isinstance(value, datetime | date):

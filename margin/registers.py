@@ -5,62 +5,20 @@ The daily record is rebuilt from events, so that a day printed years later says 
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import Q
 
-from margin import chain
+from margin import chain, document_register
 from margin.case_models import Request
 from margin.models import Approval, Cure, MarginCall, PlanFill
+from margin.register_sheets import Cell, Sheet, Span
 from margin.restriction_models import Restriction, Waiver
 from margin.workflow import OPEN_STATES
-
-Cell = str | int | Decimal | datetime | date | None
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One register: columns, and rows in an order that does not depend on the database."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Days of a zone, the last one included."""
-
-    first: date
-    last: date
-    zone: ZoneInfo
-
-    @property
-    def start(self) -> datetime:
-        return datetime.combine(self.first, time(), self.zone)
-
-    @property
-    def end(self) -> datetime:
-        """The first instant after the last day."""
-        return datetime.combine(self.last + timedelta(days=1), time(), self.zone)
-
-    def __str__(self) -> str:
-        days = f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
-        return f"{days} ({self.zone.key})"
-
-    def days(self) -> Iterable["Span"]:
-        for number in range((self.last - self.first).days + 1):
-            day = self.first + timedelta(days=number)
-            yield Span(day, day, self.zone)
-
 
 # --- the daily record ---------------------------------------------------------------------------------
 
@@ -293,6 +251,7 @@ REGISTERS: Mapping[str, Callable[[Span], Sheet]] = {
     "waivers": waivers,
     "liquidations": liquidations,
     "aging": aging,
+    "documents": document_register.documents_held,
 }
 """Name → the register of a span of days."""
 

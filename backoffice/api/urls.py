@@ -11,6 +11,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts import api as accounts
 from accounts import corrections_api as corrections
+from accounts import document_api
 from backoffice import passport_api
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
@@ -37,6 +38,8 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "cash-reversals": guarded(corrections.CashReversals),
     "fill-busts": guarded(corrections.FillBusts),
     "deliveries": guarded(corrections.Deliveries),
+    "documents": guarded(document_api.Documents),
+    "document-receipts": guarded(document_api.DocumentReceipts),
     "instruments": market.Instruments,
     "quotes": guarded(market.Quotes),
     "held-quotes": market.HeldQuotes,

@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts import positions, together
 from accounts.models import Account, Client
 from backoffice.demo import closes as simulated
+from backoffice.demo import papers
 from backoffice.demo.policies import POLICIES
 from backoffice.roles import ROLES
 from margin import adaptive, policies
@@ -59,6 +60,7 @@ def build(*, at: datetime, password: str) -> bool:
         positions.load(FOLDER / "book.csv", at=at, effective_at=at, file_name="the demonstration book")
         for lead, member in MARGINED_TOGETHER:
             together.margin([Account.objects.get(code=member)], lead=Account.objects.get(code=lead))
+        papers.hand_out(at=at)
     return True
 
 

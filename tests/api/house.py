@@ -10,8 +10,8 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts import adjustments, cash, fills, positions
-from accounts.models import Account, CashMovement, Fill
+from accounts import adjustments, cash, documents, fills, positions
+from accounts.models import Account, CashMovement, Document, DocumentReceipt, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
 from margin import calls, claims, control_switches, disputes, models, reconciling, requests, restrictions, sma, strikes
@@ -42,6 +42,7 @@ LISTS = (
     *("requests", "disputes", "tasks", "cures"),
     *("warnings", "restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
     *("gates", "reconciliations", "held-quotes", "corporate-actions"),
+    *("documents", "document-receipts"),
     *("orders", "order-reports", "kill-switches", "liquidation-caps", "standing-approvals"),
 )
 SCOPE_OF = {
@@ -52,6 +53,8 @@ SCOPE_OF = {
     "cash-reversals": "cash:write",
     "fill-busts": "fills:write",
     "deliveries": "positions:write",
+    "documents": "documents:write",
+    "document-receipts": "documents:write",
 }
 
 
@@ -125,6 +128,7 @@ def furnish() -> dict[str, object]:
         **of_the_world(at),
         **asked(),
         **corrected(owner, usd, aig, at),
+        **told_of(owner),
     }
 
 
@@ -190,6 +194,20 @@ def warned(found: models.Assessment) -> int:
     )
     assert calls.carry_out([made], at=AT, actor=rows.SWEEPER)[0].error is None
     return models.Warning.objects.get().pk
+
+
+def told_of(owner: Account) -> dict[str, object]:
+    """A disclosure statement, and that the client was given it."""
+    kept = documents.publish(
+        Document(
+            kind="margin_disclosure", version="2026-01", effective_at=AT, sha256="a" * 64, location="2026-01.pdf",
+            is_yearly=True, entered_by="test",
+        )
+    )  # fmt: skip
+    receipt = DocumentReceipt(
+        client=owner.client, document=kept, act="given", channel="post", at=AT, source="test", external_reference="G-1"
+    )
+    return {"documents": kept.pk, "document-receipts": documents.record([receipt], at=AT)[0].pk}
 
 
 def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, object]:
@@ -325,6 +343,17 @@ def delivery(**fields: Any) -> dict[str, Any]:
     return {**brought, "external_reference": "D-2", "effective_at": "2026-03-02T15:00:00Z", **fields}
 
 
+def document(**fields: Any) -> dict[str, Any]:
+    text = {"kind": "margin_agreement", "version": "7", "sha256": "b" * 64, "location": "agreement-7.pdf"}
+    return {**text, "effective_at": "2026-03-02T15:00:00Z", "needs_acceptance": True, **fields}
+
+
+def receipt(**fields: Any) -> dict[str, Any]:
+    of = {"client": "C-A-1001", "kind": "margin_disclosure", "version": "2026-01"}
+    told = {"act": "given", "channel": "email", "at": "2026-03-02T15:00:00Z"}
+    return {**of, **told, "source": "mailing", "external_reference": "G-2", **fields}
+
+
 GOOD = {
     "quotes": quote,
     "positions": position,
@@ -333,4 +362,6 @@ GOOD = {
     "cash-reversals": reversal,
     "fill-busts": bust,
     "deliveries": delivery,
+    "documents": document,
+    "document-receipts": receipt,
 }

@@ -152,6 +152,11 @@ WRONG_ROWS = [
     ("positions", house.position(instrument="NONE"), "instrument"),
     ("positions", house.position(cost="0.000000001"), "cost"),
     ("positions", house.position(record="client"), "'record'"),
+    ("documents", house.document(sha256="B" * 64), "sha256"),
+    ("documents", house.document(kind="poem"), "kind"),
+    ("document-receipts", house.receipt(version="1999-01"), "version"),
+    ("document-receipts", house.receipt(client="C-9999"), "client"),
+    ("document-receipts", house.receipt(channel="pigeon"), "channel"),
 ]
 
 
@@ -161,7 +166,9 @@ def counts():
 
 @pytest.mark.parametrize("asked", house.GOOD)
 def test_a_wrong_row_refuses_the_batch_and_is_named(asked, writer, furnished):
-    other = {"quotes": {}, "positions": {"instrument": "USD"}}.get(asked, {"external_reference": "OK-1"})
+    other = {"quotes": {}, "positions": {"instrument": "USD"}, "documents": {"version": "8"}}.get(
+        asked, {"external_reference": "OK-1"}
+    )
     before = counts()
     for name, row, field in WRONG_ROWS:
         if name != asked:

@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from accounts import cash
+from accounts import cash, documents
+from accounts.models import Document, DocumentReceipt
 from backoffice import passport
 from margin import booking, calls, casework, disputes, sealing, sending, sweep
 from margin.models import MarginCall, Order
@@ -46,6 +47,20 @@ def told(call, at):
     )  # fmt: skip
 
 
+def given(client):
+    """The disclosure of 2025 was given; that of 2026 is in force."""
+    for year in (2025, 2026):
+        kept = documents.publish(
+            Document(
+                kind="margin_disclosure", version=f"{year}-01", effective_at=MONDAY.replace(year=year, month=1),
+                sha256="a" * 64, location=f"{year}.pdf", entered_by="cora",
+            )
+        )  # fmt: skip
+        if year == 2025:
+            told = {"act": "given", "channel": "post", "at": MONDAY.replace(year=2025), "source": "m"}
+            documents.record([DocumentReceipt(client=client, document=kept, external_reference="1", **told)], at=MONDAY)
+
+
 @pytest.fixture
 def call(keys, tmp_path):
     """100.00 short; 40.00 paid, so 60.00 ÷ 14.95 a share: 5 XYZ sold by an order of a venue, in two fills."""
@@ -55,6 +70,7 @@ def call(keys, tmp_path):
     rows.cash()
     account = world.long_account("100", "3600", xyz)
     quote(xyz, "50", MONDAY)
+    given(account.client)
     sweep.run("securities", at=MONDAY)
     call = told(MarginCall.objects.get(), MONDAY + timedelta(seconds=10))
     dispute = disputes.dispute(
@@ -97,6 +113,10 @@ def test_it_tells_the_whole_life_of_a_liquidated_call(call, archive):
     (letter,) = [one for one in parts["notices"] if one["kind"] == "call.issued"]
     assert [one["state"] for one in letter["replies"]] == ["delivered"]
     assert [one["outcome"] for one in letter["attempts"]] == ["sent"]
+    (owed,) = parts["documents"]
+    assert (owed["in_force"]["version"], owed["held"]["version"]) == ("2026-01", "2025-01")
+    assert owed["lacking"] == "has version 2025-01 only"
+    assert [one["channel"] for one in owed["receipts"]] == ["post"]
     (spoken,) = parts["contacts"]
     assert (spoken["amount_quoted"], spoken["who"]) == ("100", "Ms Ōtani")
     assert spoken["deadline_quoted"].endswith("Z")

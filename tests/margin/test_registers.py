@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts import documents
+from accounts.models import Document, DocumentReceipt
 from backoffice import papers, register_files
 from backoffice.demo.policies import US_MARGIN
 from margin import calls, registers, requests
 from margin.models import MarginCall
-from margin.registers import Sheet, Span
+from margin.register_sheets import Sheet, Span
 from margin.workflow import Cause, Resolution
 from tests.margin import rows
 from tests.margin.rows import AT, SWEEPER
@@ -128,3 +130,22 @@ def test_the_command_prints_csv_and_writes_files(tmp_path):
 @pytest.mark.parametrize("name", registers.REGISTERS)
 def test_every_register_opens_empty(name):
     assert registers.REGISTERS[name](day(0)).rows == ()
+
+
+def test_the_register_of_documents_says_who_has_which_version_and_who_lacks_the_one_in_force():
+    owner = rows.account("A00990")
+    kept = documents.publish(
+        Document(
+            kind="margin_agreement", agreement="us_margin", version="7", effective_at=AT, sha256="a" * 64,
+            location="7.pdf", needs_acceptance=True, entered_by="cora",
+        )
+    )  # fmt: skip
+    told = DocumentReceipt(
+        client=owner.client, document=kept, act="accepted", channel="online", at=AT + timedelta(days=1), source="m",
+        external_reference="1",
+    )  # fmt: skip
+    documents.record([told], at=AT + timedelta(days=1))
+    (before,), (after,) = (of(registers.REGISTERS["documents"](day(number))) for number in (0, 1))
+    assert (before["client"], before["accounts"], before["version_in_force"]) == ("C-A00990", "A00990", "7")
+    assert (before["lacking"], before["version_held"]) == ("never given", "")
+    assert (after["lacking"], after["version_held"], after["accepted_at"]) == ("", "7", AT + timedelta(days=1))

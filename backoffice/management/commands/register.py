@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from backoffice import register_files
-from margin import registers
+from margin import register_sheets, registers
 from market import clock
 
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         last = options["last"] or first
         if first > last:
             raise CommandError(f"the first day {first} is after the last {last}")
-        sheet = registers.REGISTERS[options["name"]](registers.Span(first, last, zone))
+        sheet = registers.REGISTERS[options["name"]](register_sheets.Span(first, last, zone))
         if options["pdf"]:
             options["pdf"].write_bytes(register_files.as_pdf(sheet, at=now))
         if options["csv"]:
