@@ -1,4 +1,4 @@
-"""What releases, orders and fills keep, one query each: part of `backoffice.invariants` (I29 to I33, I35)."""
+"""What releases, orders and fills keep, one query each: part of `backoffice.invariants` (I22, I29 to I33, I35)."""
 
 from collections.abc import Mapping
 
@@ -31,6 +31,30 @@ ORDERS: Mapping[str, str] = {
     "I33 nothing was released while the kill switch was pulled": """
         SELECT 'plan ' || r.plan_id FROM margin_release r JOIN margin_killswitch k
         ON r.released_at > k.pulled_at AND (k.released_at IS NULL OR r.released_at < k.released_at)
+    """,
+    "I22 an order stands where its last event left it": """
+        SELECT 'order ' || o.client_order_id FROM margin_order o LEFT JOIN (
+            SELECT DISTINCT ON (named)
+                   body::jsonb #>> '{details,order}' AS named, body::jsonb #>> '{details,is}' AS stands
+            FROM margin_event WHERE kind = 'order.moved' ORDER BY named, seq DESC
+        ) e ON e.named = o.client_order_id WHERE o.state <> coalesce(e.stands, 'new')
+    """,
+    "I32 no order leaves once its call is over": """
+        SELECT 'event ' || e.id FROM margin_event e JOIN margin_margincall c ON c.id = e.call_id
+        WHERE e.kind = 'order.moved' AND e.body::jsonb #>> '{details,is}' = 'sending' AND e.at > c.closed_at
+    """,
+    "I33 no release went beyond the caps that were in force": """
+        SELECT 'plan ' || r.plan_id FROM margin_release r JOIN margin_plan p ON p.id = r.plan_id
+        JOIN margin_margincall m ON m.id = p.call_id CROSS JOIN LATERAL (
+            SELECT * FROM margin_liquidationcap c WHERE c.currency = r.currency AND c.approved_at <= r.released_at
+            ORDER BY c.approved_at DESC, c.id DESC LIMIT 1
+        ) cap CROSS JOIN LATERAL (
+            SELECT sum(o.notional) AS day, sum(o.notional) FILTER (WHERE n.account_id = m.account_id) AS account
+            FROM margin_release o JOIN margin_plan q ON q.id = o.plan_id JOIN margin_margincall n ON n.id = q.call_id
+            WHERE o.currency = r.currency AND o.recorded_at <= r.recorded_at
+              AND (o.released_at AT TIME ZONE 'UTC')::date = (r.released_at AT TIME ZONE 'UTC')::date
+        ) sold
+        WHERE r.largest > cap.per_order OR sold.account > cap.per_account OR sold.day > cap.per_day
     """,
     "I35 nobody manages users and decides about clients": """
         SELECT 'user ' || m.user_id FROM auth_user_groups m JOIN auth_group g ON g.id = m.group_id

@@ -120,6 +120,12 @@ BREAKS: dict[str, str] = {
     "I31 what is filled of an order is no more than it, and was reported": "UPDATE margin_planline SET quantity = quantity / 1000",
     "I33 nothing was released while the kill switch was pulled": "INSERT INTO margin_killswitch (is_pulled, reason, pulled_by_id, pulled_at, cancels_working, release_reason)"
     " SELECT true, 'stop', min(id), '2000-01-01', false, '' FROM auth_user",
+    "I22 an order stands where its last event left it": "UPDATE margin_order SET state = 'rejected'",
+    "I32 no order leaves once its call is over": "UPDATE margin_margincall SET closed_at = '2020-01-01';"
+    ' UPDATE margin_event SET body = replace(body, \'"is": "working"\', \'"is": "sending"\')',
+    "I33 no release went beyond the caps that were in force": "INSERT INTO margin_liquidationcap (currency, per_order,"
+    " per_account, per_day, reason, proposed_by_id, proposed_at, approved_by_id, approved_at)"
+    " SELECT 'USD', 1, 1, 1, 'x', min(id), '2020-01-01', max(id), '2020-01-01' FROM auth_user",
     "I35 nobody manages users and decides about clients": "ALTER TABLE auth_user_groups DISABLE TRIGGER margin_roles_stay_apart; "
     "INSERT INTO auth_user_groups (user_id, group_id) SELECT m.user_id, (SELECT id FROM auth_group WHERE name ="
     " 'Administrator') FROM auth_user_groups m JOIN auth_group g ON g.id = m.group_id WHERE g.name = 'Operations'",
