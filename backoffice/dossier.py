@@ -3,6 +3,7 @@
 Every button is a POST with a reason and makes one domain call; the door decides whether it is legal.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts.models import CashMovement
-from backoffice import deeds, passport
+from backoffice import deeds, event_words, passport
 from backoffice.book import subject
 from margin import actors, claims, history, history_keys, rows, verbs
 from margin.models import Assessment, Cure, Event, MarginCall, Measure, Plan
@@ -227,11 +228,15 @@ def unapplied(call: MarginCall) -> list[CashMovement]:
     return list(deposits.filter(reverses=None, reversed_by=None).exclude(pk__in=used).select_related("currency")[:20])
 
 
+def _details(body: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    return (body.get("details") or {}).items()
+
+
 def told(event: Event) -> dict[str, Any]:
     """An event as a line of the timeline: who, what, why, and what changed."""
     body = rows.read(event)
     row = body.get("row") or {}
-    facts = [(key.replace("_", " "), value) for key, value in (body.get("details") or {}).items()]
+    facts = [(key.replace("_", " "), event_words.shown(event.kind, key, value)) for key, value in _details(body)]
     return {
         "event": event,
         "icon": ICONS.get(event.kind, "circle"),

@@ -21,7 +21,7 @@ class DeskSite(UnfoldAdminSite):
     enable_nav_sidebar = True
 
     def extra_urls(self) -> list[URLPattern]:
-        from backoffice import approvals, audit, rebuilt, regulator
+        from backoffice import approvals, audit, rebuilt, regulator, replays
 
         return [
             path("approvals/", self.admin_view(approvals.inbox), name="approvals"),
@@ -30,6 +30,8 @@ class DeskSite(UnfoldAdminSite):
             path("audit/accounts/<str:code>/", self.admin_view(audit.account), name="audit_account"),
             path("audit/accounts/<str:code>/events.csv", self.admin_view(audit.export), name="audit_export"),
             path("audit/accounts/<str:code>/as-of/", self.admin_view(rebuilt.account), name="audit_as_of"),
+            path("audit/calls/<int:call_id>/replay/", self.admin_view(replays.call), name="audit_replay"),
+            path("audit/sweeps/<int:sweep_id>/replay/", self.admin_view(replays.sweep), name="audit_replay_sweep"),
             path("registers/", self.admin_view(regulator.register), name="registers"),
             path("registers/<slug:name>/", self.admin_view(regulator.register), name="register"),
             re_path(

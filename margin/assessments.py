@@ -5,6 +5,7 @@ from itself; its digest is what an event's history can be compared with.
 """
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -135,6 +136,13 @@ def digest(holdings: str, figures: Iterable[Figures], version: int) -> str:
         [f'["{f.regime}","{f.equity}","{f.requirement}","{f.restore_requirement}","{f.shortfall}"]' for f in figures]
     )
     return hashlib.sha256(f"[{holdings},[{results}],{version}]".encode()).hexdigest()
+
+
+def holdings_of(snap: Snapshot, found: Found) -> list[list[Any]]:
+    """What the figures of one account rest on, as an assessment keeps it."""
+    (told,) = _holdings(snap, [found.row])
+    listed: list[list[Any]] = json.loads(told)
+    return listed
 
 
 def digest_of(snap: Snapshot, found: Found) -> str:

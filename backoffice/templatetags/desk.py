@@ -66,3 +66,11 @@ def words(kind: str) -> str:
 @register.simple_tag
 def badge(word: str, look: str = "", icon: str = "") -> Any:
     return figures.badge(word, look=look, icon=icon)
+
+
+@register.filter
+def dispute_reason(code: str) -> str:
+    """mark_to_market → The valuation is disputed"""
+    from margin import reasons
+
+    return reasons.DISPUTE.get(code, words(code))
