@@ -5,7 +5,7 @@ the door issues once.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -28,11 +28,12 @@ from margin import (
 )
 from margin.actors import Actor, system
 from margin.engine import assess, memory
-from margin.models import MarginCall, PolicyVersion, Shard, Sweep
+from margin.models import Alarm, MarginCall, PolicyVersion, Shard, Sweep
 
 LARGEST = 50_000  # accounts; the loading of instruments is paid once per shard
 LEASE = timedelta(seconds=30)
 MAXIMUM_ATTEMPTS = 5
+UNDATED = "calendar"
 
 
 class LostLease(Exception):
@@ -108,7 +109,7 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     counts = _through_the_door(chosen_moves.moves, shard)
     counts.update(_propose(chosen_moves.proposals, sweep))
     counts.update(consequences.settle(at=sweep.at, actor=_actor(sweep), account_ids=list(matter), sweep=sweep))
-    _report_undated(chosen_moves.undated, sweep)
+    _report_undated(chosen_moves.undated, snap.book.accounts.tolist(), sweep)
     unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
     counts.update(held)
     counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)
@@ -171,12 +172,19 @@ def _propose(to_liquidate: Sequence[MarginCall], sweep: Sweep) -> dict[str, int]
             plan = liquidation.propose(call, at=sweep.at, actor=_actor(sweep), reason="policy: escalated call")
             approvals.release_by_standing(plan, at=sweep.at, actor=_actor(sweep))
             proposed += 1
+            watch.clear_alarm(watch.NO_PLAN, call.number, at=sweep.at)
         except calls.CallError as error:
-            watch.raise_alarm("no_plan", call.number, f"no liquidation plan for {call}: {error}", at=sweep.at)
+            watch.raise_alarm(watch.NO_PLAN, call.number, f"no liquidation plan for {call}: {error}", at=sweep.at)
     return {"plans proposed": proposed} if proposed else {}
 
 
-def _report_undated(undated: Sequence[str], sweep: Sweep) -> None:
-    """A due date is never guessed: without a calendar no call is issued, and staff are told."""
-    for message in undated[:20]:
-        watch.raise_alarm("calendar", message[:80], f"no call was issued: {message}", at=sweep.at)
+def _report_undated(undated: Sequence[str], accounts: Collection[int], sweep: Sweep) -> None:
+    """A due date is never guessed: without a calendar no call is issued, and staff are told until one reaches far
+    enough, or the account is called no more."""
+    wrong = {message.partition(":")[0]: message for message in undated}
+    for subject, message in list(wrong.items())[:20]:
+        watch.raise_alarm(UNDATED, subject, f"no call was issued: {message}", at=sweep.at)
+    for subject in Alarm.objects.filter(kind=UNDATED, cleared_at=None).values_list("subject", flat=True):
+        account = subject.removeprefix("account ").partition(",")[0]
+        if subject not in wrong and account.isdigit() and int(account) in accounts:
+            watch.clear_alarm(UNDATED, subject, at=sweep.at)

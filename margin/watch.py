@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import Max, QuerySet
 
-from margin import policies
-from margin.models import Alarm, Shard, Sweep
+from margin import call_numbers, policies
+from margin.models import Alarm, Plan, Shard, Sweep
+from margin.workflow import State
 from market import calendars
 from market.models import Calendar
 
 INTERVALS = {"securities": timedelta(minutes=15), "crypto": timedelta(minutes=1)}
 INTERVALS_ALLOWED = 2
 CALENDAR_NOTICE = timedelta(days=60)
+NO_PLAN = "no_plan"
+OPEN_PLANS = (Plan.State.PROPOSED, Plan.State.APPROVED)
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,21 @@ def _open_seconds(code: str, since: datetime, at: datetime) -> float:
 
 def check(at: datetime) -> list[Alarm]:
     """Raise and clear alarms: late sweeps, shards that nobody finishes, calendars that end soon. Returns new ones."""
+    _clear_planned(at)
     wrong = [("sweep_late", age.kind, _lateness(age)) for age in ages(at).values() if not age.is_ok]
     stuck = Shard.objects.filter(done_at=None, attempts__gte=1, sweep__state=Sweep.State.INCOMPLETE)
     recent = stuck.filter(sweep__at__gte=at - timedelta(days=1)).select_related("sweep")
     wrong += [("shard_failed", str(shard), f"{shard} failed: {shard.last_error[:200]}") for shard in recent]
     wrong += [("calendar_ends", calendar.code, _ending(calendar)) for calendar in _ending_soon(at)]
     return raise_and_clear(wrong, kinds=("sweep_late", "shard_failed", "calendar_ends"), at=at)
+
+
+def _clear_planned(at: datetime) -> None:
+    """A call that is over, or has a plan by now, misses none."""
+    for number in Alarm.objects.filter(kind=NO_PLAN, cleared_at=None).values_list("subject", flat=True):
+        call = call_numbers.find(number)
+        if call is None or call.state != State.ESCALATED or call.plans.filter(state__in=OPEN_PLANS).exists():
+            clear_alarm(NO_PLAN, number, at=at)
 
 
 def _ending_soon(at: datetime) -> QuerySet[Calendar]:
