@@ -8,8 +8,8 @@ from accounts.models import Account, Client
 from margin.register_sheets import Cell, Sheet, Span
 
 DOCUMENTS = (
-    *("client", "accounts", "document", "agreement", "version_in_force", "in_force_since", "version_held"),
-    *("given_at", "accepted_at", "due_again_on", "lacking"),
+    *("client", "accounts", "document", "agreement", "lacking", "version_in_force", "version_held", "due_again_on"),
+    *("given_at", "accepted_at", "in_force_since"),
 )
 
 
@@ -22,8 +22,8 @@ def documents_held(span: Span) -> Sheet:
     rows: list[tuple[Cell, ...]] = [
         (
             *(names[one.client_id], accounts[one.client_id], one.current.get_kind_display(), one.current.agreement),
-            *(one.current.version, one.current.effective_at, one.held.version if one.held else ""),
-            *(one.given_at, one.accepted_at, one.due_on, one.lack),
+            *(one.lack, one.current.version, one.held.version if one.held else "", one.due_on),
+            *(one.given_at, one.accepted_at, one.current.effective_at),
         )
         for one in found
     ]
