@@ -48,7 +48,7 @@ def test_cut_anywhere_and_joined_anyhow_it_is_the_same(cuts):
 
 
 @given(place=st.integers(0, len(ONE) - 1), change=st.integers(1, 255))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_changed_byte_loses_its_message_and_no_other(place, change):
     damaged = bytearray(ONE)
     damaged[place] ^= change
