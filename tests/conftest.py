@@ -26,6 +26,8 @@ import pytest_django.fixtures
 from django.conf import settings
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg2 import sql
 
 from backoffice import database, embedded, grants
@@ -39,6 +41,10 @@ CHROMIUM_FLAGS = [
     *("--headless", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-quic"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+
+# How fast a machine draws examples says nothing about the house.
+hypothesis_settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,7 @@ from accounts.models import CashMovement
 from backoffice import invariants
 from margin import calls, consequences, restrictions, strikes
 from margin.actors import system
-from margin.models import Approval, Event, MarginCall, Plan, Restriction, Strike
+from margin.models import Approval, Event, MarginCall, Order, Plan, Restriction, Strike
 from margin.restriction_terms import Step, StrikeKind, StrikeSchedule
 from margin.strikes import Circumstances, Paid
 from margin.workflow import Cause, Resolution
@@ -171,6 +171,8 @@ def liquidated(account, version, *, at):
     Plan.objects.filter(pk=plan.pk).update(state="approved")
     sold(plan, at=at)
     calls.liquidate(call, residual=Decimal(0), at=at, actor=rows.SWEEPER)
+    Order.objects.filter(release=plan.pk).update(state="filled")
+    Plan.objects.filter(pk=plan.pk).update(state="done")
     consequences.settle(at=at, actor=CLOCKWORK)
 
 
