@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ from tests.machine import core, world
 
 
 @contextmanager
-def opened(server: Any, blocker: Any, *, furnished: bool) -> Iterator[world.House]:
+def opened(server: Any, blocker: Any, keys: Path, *, furnished: bool) -> Iterator[world.House]:
     now, in_transaction = clock.now, chain.in_transaction
-    with override_settings(**world.MAIL), committed_clone(server, blocker):
+    with override_settings(**world.MAIL, HISTORY_KEYS=str(keys)), committed_clone(server, blocker):
         house = world.furnish(world.build()) if furnished else world.build()
         house.last_event = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         with connection.cursor() as cursor:
@@ -33,14 +34,14 @@ def opened(server: Any, blocker: Any, *, furnished: bool) -> Iterator[world.Hous
 
 
 @pytest.fixture(scope="module")
-def empty(django_db_setup, django_db_blocker, server):
+def empty(django_db_setup, django_db_blocker, server, tmp_path_factory):
     """Accounts in good order."""
-    with opened(server, django_db_blocker, furnished=False) as house:
+    with opened(server, django_db_blocker, tmp_path_factory.mktemp("keys"), furnished=False) as house:
         yield house
 
 
 @pytest.fixture(scope="module")
-def furnished(django_db_setup, django_db_blocker, server):
+def furnished(django_db_setup, django_db_blocker, server, tmp_path_factory):
     """Besides, accounts with calls in the middle of their lives."""
-    with opened(server, django_db_blocker, furnished=True) as house:
+    with opened(server, django_db_blocker, tmp_path_factory.mktemp("keys"), furnished=True) as house:
         yield house

@@ -9,6 +9,7 @@ from hypothesis.stateful import rule
 from accounts import cash
 from margin import actors, approvals, calls, disputes, liquidation, requests
 from margin.models import Dispute, MarginCall, Plan, Request
+from margin.order_models import DESK
 from margin.workflow import State, Verb
 from tests.machine import world
 from tests.machine.core import PICK
@@ -121,7 +122,7 @@ class Endings(Rights):
             return
         approvals.approve(plan, at=self.now, actor=sue)
         for line in plan.lines.select_related("instrument", "plan"):
-            if Plan.objects.filter(pk=plan.pk, state="approved", release__isnull=False).exists():
+            if Plan.objects.filter(pk=plan.pk, state="approved", release__venue=DESK).exists():
                 quantity = (line.quantity * share).quantize(D("0.001"))
                 world.fill(line, quantity, self.mark(line.instrument.code), self.reference("fill"), self.now, ops)
         call.refresh_from_db()

@@ -5,11 +5,11 @@ against an oracle of its own (`people_rules`).
 """
 
 from tests.machine.core import Broken, prepare_promises
-from tests.machine.ending_rules import Endings
+from tests.machine.venue_rules import Venues
 
 
-class Life(Endings):
-    """All rules together: the world, its clockwork, letters, people, rights, ends."""
+class Life(Venues):
+    """All rules together: the world, its clockwork, letters, people, rights, ends, plans, a venue."""
 
 
 __all__ = ["Broken", "Life", "prepare_promises"]

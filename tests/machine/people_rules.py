@@ -11,6 +11,7 @@ from hypothesis.stateful import rule
 from accounts.models import Fill
 from margin import actors, approvals, calls, casework, claims, disputes, liquidation, requests
 from margin.models import Cure, Dispute, MarginCall, Order, Plan, PlanFill, Request, Task
+from margin.order_models import DESK
 from margin.workflow import Cause, Resolution, Verb
 from market.models import HeldQuote
 from notifications import notices
@@ -308,8 +309,8 @@ class People(Letters):
         )  # fmt: skip
 
     @rule(pick=PICK, who=PICK)
-    def approve(self, pick: int, who: int) -> None:
-        plan, actor = self.plan(pick, "proposed"), self.person(who, Verb.APPROVE)
+    def approve(self, pick: int, who: int, plan: Plan | None = None) -> None:
+        plan, actor = plan or self.plan(pick, "proposed"), self.person(who, Verb.APPROVE)
         if plan is None:
             return
         given = set(plan.approvals.values_list("approver_id", flat=True))
@@ -352,8 +353,8 @@ class People(Letters):
             return
         reference, price = self.reference("fill"), self.mark(line.instrument.code)
         deed = lambda: world.fill(line, quantity, price, reference, self.now, actor)  # noqa: E731
-        is_out = Order.objects.filter(line=line).exists()
-        also = reasons(illegal=not is_out or part == "more")
+        order = Order.objects.filter(line=line).first()
+        also = reasons(illegal=order is None or part == "more", refused=order is not None and order.venue != DESK)
         if self.attempt(Verb.FILL, plan.call, actor, also=also, deed=deed):
             before = Fill.objects.count()
             for _ in range(copies - 1):

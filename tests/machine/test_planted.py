@@ -6,10 +6,11 @@ import pytest
 from django.db import DatabaseError
 
 from margin.calls import CallError
-from tests.machine.planted import BUGS
+from tests.machine import planted, planted_orders
 from tests.machine.reach import Reach
 from tests.machine.running import run
 
+BUGS = {**planted.BUGS, **planted_orders.BUGS}
 MOST = 200
 FINDS = (AssertionError, DatabaseError, CallError, ExceptionGroup)
 """What a broken house raises; a slip that does not run finds nothing."""

@@ -29,6 +29,7 @@ from market.guard import Incoming
 from market.models import Instrument
 from notifications import notices
 from tests.api import house as api
+from tests.machine.floor import CODE, Floor
 from tests.margin import rows
 
 D = Decimal
@@ -73,7 +74,13 @@ LOAN = {
 STORM = {"least_calls": 2, "accounts_rate": "0.10", "instrument_rate": "0.80", "minutes": 90}
 POLICIES: dict[str, dict[str, Any]] = {
     "us_margin": {"sweep": "securities", "calendar": "XNYS", "regimes": [HOUSE, EXCHANGE], "fee_rate": "0.001"},
-    "strict": {"sweep": "securities", "regimes": [STRICT], "fee_rate": "0.002", "plan_minutes": 60},
+    "strict": {
+        "sweep": "securities",
+        "regimes": [STRICT],
+        "fee_rate": "0.002",
+        "plan_minutes": 60,
+        "release": {"venue": CODE},
+    },
     "loan": {"sweep": "crypto", "regimes": [LOAN], "fee_rate": "0.01", "storm": STORM},
 }
 KINDS = ("securities", "crypto")
@@ -156,6 +163,7 @@ class Backend(EmailBackend):
         return Line
 
 
+FLOOR = Floor(OPENED)
 MAIL = {"EMAIL_BACKEND": f"{__name__}.Backend", "EMAIL_USE_TLS": False, "EMAIL_USE_SSL": False, "EMAIL_HOST_USER": ""}
 
 
@@ -319,6 +327,7 @@ class Schedule:
         EDGE.taken.clear()
         EDGE.doubtful.clear()
         EDGE.is_down = False
+        FLOOR.clear()
         self._outer.__enter__()
 
     def undo(self) -> None:
