@@ -22,6 +22,8 @@ from margin.workflow import Verb
 
 States = Order.State
 SYSTEM = system("orders")
+SAYS_NOTHING = frozenset({Told.NEVER_HEARD, Told.CANCEL_REFUSED})
+"""Of an order that is there: an unknown one cannot be taken back either."""
 
 
 # --- placing --------------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def state_after(order: Order, reports: Sequence[OrderReport]) -> States:
         return States.CANCELLED
     if Told.REJECTED in told:
         return States.REJECTED
-    if told - {Told.NEVER_HEARD}:
+    if told - SAYS_NOTHING:
         return States.WORKING
     never_heard = sum(report.told == Told.NEVER_HEARD for report in reports)
     is_asked = order.asked_at is not None and order.asked_at >= order.moved_at

@@ -47,6 +47,7 @@ def run(venues: Mapping[str, interface.Venue], *, clock: Clock) -> Counter[str]:
     lapse(at=clock())
     obey_switch(at=clock())
     withdraw_needless(at=clock())
+    end_asked_back(at=clock())
     for code, venue in venues.items():
         with _alone(code) as is_alone:
             if is_alone:
@@ -160,12 +161,9 @@ def _claim(line_id: int, *, at: datetime) -> Order | None:
     release = Order.objects.values_list("release", flat=True).get(pk=line_id)
     booking.lock_orders(release)
     order = Order.objects.select_related("line__instrument").get(pk=line_id)
-    if order.state != States.NEW:
+    if order.state != States.NEW or order.cancel_wanted_at is not None:
         return None
     plan = Plan.objects.select_related("call__account", "call__policy_version").get(pk=release)
-    if order.cancel_wanted_at is not None:  # asked back while nobody knew whether it had arrived; it had not
-        booking.call_off(plan, at=at, actor=SENDER, reason=order.cancel_reason)
-        return None
     if _must_wait(order, plan, at=at):
         return None
     try:
@@ -296,6 +294,16 @@ def withdraw_needless(*, at: datetime) -> int:
     plans = Plan.objects.filter(pk__in=out.values("release"), call__in=needless).select_related("call")
     for plan in plans:
         chain.in_transaction(partial(_withdraw, plan, at=at), is_patient=True)
+    return len(plans)
+
+
+def end_asked_back(*, at: datetime) -> int:
+    """Orders that were asked back while nobody knew whether they had arrived, and had not; of how many plans."""
+    asked_back = Order.objects.filter(state=States.NEW, cancel_wanted_at__isnull=False).order_by("line")
+    plans = {order.release_id: order.cancel_reason for order in asked_back}
+    for plan_id, reason in plans.items():
+        plan = Plan.objects.select_related("call__account", "call__policy_version").get(pk=plan_id)
+        chain.in_transaction(partial(booking.call_off, plan, at=at, actor=SENDER, reason=reason), is_patient=True)
     return len(plans)
 
 

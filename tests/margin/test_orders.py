@@ -92,6 +92,25 @@ def test_an_unknown_order_is_asked_about_and_sent_again_only_if_the_venue_never_
     assert venue.lines() == [order.client_order_id]
 
 
+def test_an_order_that_never_arrived_ends_though_its_venue_refuses_to_take_back_what_it_does_not_know(order, venue):
+    """A refused cancel says nothing of whether the order is there: FIX's CxlRejReason 1 comes for one that is not."""
+
+    def lost(sent):
+        raise Unknown("no answer")
+
+    def refused(sent):
+        venue.say(sent.client_order_id, Told.CANCEL_REFUSED, name="cancel-refused", text="unknown order")
+
+    venue.send, venue.cancel = lost, refused
+    round_of(venue)
+    control_switches.pull(reason="stop", at=LATER, actor=rows.staff("sue", "Supervisor"), cancels_working=True)
+    for at in (LATER, LATER + minutes(6), LATER + minutes(12)):
+        round_of(venue, at)
+    assert Order.objects.get().cancel_wanted_at == LATER
+    assert (state(order), venue.lines()) == ("cancelled", [])
+    assert Plan.objects.get().state == "expired"
+
+
 def test_an_answer_to_an_older_question_does_not_send_an_order_again(order, venue):
     """Two questions left and one was answered: the other may still be answered by its arrival."""
     Order.objects.filter(pk=order.pk).update(state=State.SENDING, token="0" * 32, lease_until=LATER)
