@@ -40,9 +40,9 @@ class Floor:
             self.arrived[order.client_order_id] += 1
             self.orders[order.client_order_id] = order
             self.executed.setdefault(order.client_order_id, {})
-            self.say(order.client_order_id, Told.ACCEPTED)
         if answer != "taken":
             raise Unknown("no answer")
+        self.say(order.client_order_id, Told.ACCEPTED)
 
     def cancel(self, order: Order) -> None:
         name = order.client_order_id
@@ -53,11 +53,9 @@ class Floor:
             self.say(name, Told.CANCELLED)
 
     def ask(self, order: Order) -> None:
-        again = [report for report in self.said if report.client_order_id == order.client_order_id]
-        if order.client_order_id in self.orders:
-            self.told += again
-        else:
-            self.say(order.client_order_id, Told.NEVER_HEARD)
+        is_here = order.client_order_id in self.orders
+        self.told += [report for report in self.said if report.client_order_id == order.client_order_id]
+        self.say(order.client_order_id, Told.ACCEPTED if is_here else Told.NEVER_HEARD)
 
     def reports(self) -> Iterator[Report]:
         return iter(list(self.told))
