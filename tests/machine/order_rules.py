@@ -71,7 +71,7 @@ class Orders(Endings):
             self.tick("BTC" if plan.call.account.agreement == "loan" else "XYZ", -1 if pick % 2 else 1)
         elif between == "answer":
             self.approve(pick=1, who=who + 1, plan=self.anew(plan))
-        elif not KillSwitch.objects.filter(is_pulled=True).exists():
+        else:
             self.stopped(lambda: self.approve_and_release(plan, who))
         self.approve_and_release(plan, who)
 
@@ -107,7 +107,9 @@ class Orders(Endings):
         return Plan.objects.select_related("call__account", "call__policy_version").get(pk=plan.pk)
 
     def stopped(self, deed: Callable[[], None], *, asks_back: bool = False) -> None:
-        """What is done while the switch is pulled, for a moment."""
+        """What is done while the switch is pulled for a moment; nothing where somebody pulled it before."""
+        if KillSwitch.objects.filter(is_pulled=True).exists():
+            return
         sue, rita = self.house.people["sue"], self.house.people["rita"]
         switch = control_switches.pull(reason=WHY, at=self.now, actor=sue, cancels_working=asks_back)
         self.advance(self.now + timedelta(seconds=1))
