@@ -42,6 +42,7 @@ ICONS = {
     "plan.proposed": "request_quote",
     "plan.approved": "how_to_reg",
     "plan.rejected": "thumb_down",
+    "plan.called_off": "cancel",
     "plan.filled": "swap_horiz",
     "call.reminded": "alarm",
     "call.extended": "more_time",

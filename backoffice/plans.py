@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from margin import actors, calls, offers
 from margin.models import Order, Plan, PlanFill, PlanLine
+from margin.workflow import Verb
 from market import clock, figures
 from market.faces import Button, ReadOnlyAdmin, Table, act, at_column, column, link, may
 
@@ -57,6 +58,7 @@ class PlanAdmin(ReadOnlyAdmin):
             path("<int:plan_id>/approve/", guard(approve), name="margin_plan_approve"),
             path("<int:plan_id>/release/", guard(release), name="margin_plan_release"),
             path("<int:plan_id>/reject/", guard(reject), name="margin_plan_reject"),
+            path("<int:plan_id>/call-off/", guard(call_off), name="margin_plan_call_off"),
             path("lines/<int:line_id>/fill/", guard(self.fill), name="margin_plan_fill"),
             *super().get_urls(),
         ]
@@ -69,9 +71,14 @@ class PlanAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
 
     def buttons(self, request: HttpRequest, obj: Plan) -> list[Button]:
+        actor = actors.person(request.user)
+        if actor.role in calls.MAY[Verb.CALL_OFF] and offers.may_call_off(obj, actor, timezone.now()):
+            hint = "what has not left is cancelled, what is at a venue is asked back; what is filled stands"
+            where = reverse("admin:margin_plan_call_off", args=(obj.pk,))
+            return [Button("Call off", where, field="reason", look="danger", hint=hint)]
         if not may(request, "margin.change_plan"):
             return []
-        if offers.may_release(obj, actors.person(request.user), timezone.now()):
+        if offers.may_release(obj, actor, timezone.now()):
             hint = "it was approved and could not leave then; the alarms say why"
             return [
                 Button("Release", reverse("admin:margin_plan_release", args=(obj.pk,)), look="danger", hint=hint),
@@ -142,6 +149,15 @@ def reject(request: HttpRequest, plan_id: int) -> HttpResponse:
     reason = request.POST.get("reason", "")
     return decide(
         request, plan_id, "Plan {} is rejected.", lambda plan, **by: approvals.reject(plan, reason=reason, **by)
+    )
+
+
+def call_off(request: HttpRequest, plan_id: int) -> HttpResponse:
+    from margin import approvals
+
+    reason = request.POST.get("reason", "")
+    return decide(
+        request, plan_id, "Plan {} is called off.", lambda plan, **by: approvals.call_off(plan, reason=reason, **by)
     )
 
 

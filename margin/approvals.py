@@ -11,9 +11,10 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from accounts import holdings
-from margin import calls, chain, liquidation, orders, policies, prices, watch
+from margin import booking, calls, chain, liquidation, orders, policies, prices, watch
 from margin.actors import Actor
-from margin.models import Approval, KillSwitch, MarginCall, Plan, Release, StandingApproval
+from margin.models import Approval, KillSwitch, MarginCall, Order, Plan, Release, StandingApproval
+from margin.order_models import OVER
 from margin.policy_terms import ReleaseTerms
 from margin.workflow import State, Verb
 
@@ -55,10 +56,20 @@ def reject(plan: Plan, *, at: datetime, actor: Actor, reason: str) -> Plan:
         if plan.state not in (Plan.State.PROPOSED, Plan.State.APPROVED):
             raise calls.IllegalMove(f"plan {plan.pk} is {plan.state}; only an open one can be rejected")
         if Release.objects.filter(plan=plan).exists():
-            raise calls.IllegalMove(f"plan {plan.pk} is released; cancel its orders instead")
+            raise calls.IllegalMove(f"plan {plan.pk} is released; call it off instead")
         liquidation.close(plan, Plan.State.REJECTED, at=at)
         liquidation.record(plan, Verb.REJECT, at=at, actor=actor, reason=reason)
     return plan
+
+
+def call_off(plan: Plan, *, at: datetime, actor: Actor, reason: str) -> Plan:
+    """Stop a released plan: what has not left is cancelled, what is at a venue is asked back, what is filled stands.
+
+    One person is enough to stop. The plan ends once nothing of it is out; its call stays escalated, to be planned anew.
+    """
+    calls.require_reason(actor, Verb.CALL_OFF, reason)
+    chain.in_transaction(lambda: _call_off(plan.pk, at=at, actor=actor, reason=reason))
+    return Plan.objects.select_related("call").get(pk=plan.pk)
 
 
 def release(plan: Plan, *, at: datetime, actor: Actor) -> Plan:
@@ -173,6 +184,20 @@ def _release(plan_id: int, *, standing: StandingApproval | None, at: datetime, a
     _check_prices(plan, terms, at=at)
     _let_out(plan, terms, standing, at=at, actor=actor)
     return plan
+
+
+@transaction.atomic
+def _call_off(plan_id: int, *, at: datetime, actor: Actor, reason: str) -> None:
+    booking.lock_orders(plan_id)
+    plan = Plan.objects.select_related("call").get(pk=plan_id)
+    if not Release.objects.filter(plan=plan).exists():
+        raise calls.IllegalMove(f"plan {plan.pk} is {plan.state} and not released; reject it instead")
+    out = Order.objects.filter(release=plan_id, cancel_wanted_at=None).exclude(state__in=OVER)
+    names = list(out.order_by("line").values_list("client_order_id", flat=True))
+    if not names:
+        raise calls.IllegalMove(f"nothing of plan {plan.pk} is out that is not asked back already")
+    liquidation.record(plan, Verb.CALL_OFF, at=at, actor=actor, reason=reason, details={"orders": names[:20]})
+    booking.call_off(plan, at=at, actor=actor, reason=reason)
 
 
 def _let_out(plan: Plan, terms: ReleaseTerms, standing: StandingApproval | None, *, at: datetime, actor: Actor) -> None:

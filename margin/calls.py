@@ -183,6 +183,7 @@ MAY: dict[Verb, tuple[str, ...]] = {
     Verb.APPROVE: CHECKERS,
     Verb.REJECT: CHECKERS,
     Verb.RELEASE_PLAN: CHECKERS,
+    Verb.CALL_OFF: STAFF,
     Verb.FILL: MAKERS,
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 from margin import policies, requests
 from margin.actors import Actor
 from margin.models import Dispute, MarginCall, Order, Plan, PlanFill, Release, Request
-from margin.order_models import DESK
+from margin.order_models import DESK, OVER
 from margin.workflow import State
 
 Kind = Request.Kind
@@ -108,6 +108,12 @@ def may_reject(plan: Plan, actor: Actor, at: datetime) -> bool:
 
 def may_release(plan: Plan, actor: Actor, at: datetime) -> bool:
     return plan.state == Plan.State.APPROVED and not Release.objects.filter(plan=plan).exists()
+
+
+def may_call_off(plan: Plan, actor: Actor, at: datetime) -> bool:
+    """Something of it is out and nobody asked for it back."""
+    out = Order.objects.filter(release=plan.pk, cancel_wanted_at=None).exclude(state__in=OVER)
+    return plan.call.state == State.ESCALATED and out.exists()
 
 
 def may_fill(plan: Plan, actor: Actor, at: datetime) -> bool:

@@ -115,6 +115,12 @@ def _release(plan: Plan, *, at: datetime, actor: Actor) -> Plan:
     return approvals.release(plan, at=at, actor=actor)
 
 
+def _call_off(plan: Plan, *, reason: str, at: datetime, actor: Actor) -> Plan:
+    from margin import approvals
+
+    return approvals.call_off(plan, reason=reason, at=at, actor=actor)
+
+
 def _fill(plan: Plan, *, line: int, **said: Any) -> Plan:
     from margin import booking
 
@@ -346,6 +352,11 @@ ACTS: tuple[Act, ...] = (
     Act(
         "plans", "release", "Release", Verb.RELEASE_PLAN, _release, "{row} is released.", offers.may_release,
         is_grave=True,
+    ),
+    Act(
+        "plans", "call_off", "Call off", Verb.CALL_OFF, _call_off,
+        "{row} is called off: what has not left is cancelled, what is at a venue is asked back.", offers.may_call_off,
+        fields=(REASON,), is_grave=True,
     ),
     Act(
         "plans", "fill", "Record a fill", Verb.FILL, _fill, "The fill of {row} is booked.",

@@ -82,6 +82,7 @@ class Verb(Words):
     APPROVE = "plan.approved"
     REJECT = "plan.rejected"
     RELEASE_PLAN = "plan.released"
+    CALL_OFF = "plan.called_off"
     EXPIRE_PLAN = "plan.expired"
     ORDER = "order.moved"
     FILL = "plan.filled"

@@ -59,6 +59,20 @@ def test_a_plan_is_proposed_approved_by_another_filled_and_the_call_is_liquidate
     assert MarginCall.objects.get().state == "liquidated"
 
 
+def test_a_plan_that_is_out_is_called_off_by_its_page_with_a_reason(plan, short_call, sign_in):
+    shown = sign_in("Operations").get(page(plan)).content.decode()
+    assert decide(plan, "call_off") not in shown
+    sign_in("Risk").post(decide(plan, "approve"))
+    assert decide(plan, "call_off") not in sign_in("Auditor").get(page(plan)).content.decode()
+    compliance = sign_in("Compliance")
+    assert decide(plan, "call_off") in compliance.get(page(plan)).content.decode()
+    assert "a reason is needed" in told(compliance.post(decide(plan, "call_off"), {"reason": ""}, follow=True))
+    answer = compliance.post(decide(plan, "call_off"), {"reason": "the client paid elsewhere"}, follow=True)
+    assert f"Plan {plan.pk} is called off" in told(answer)
+    assert decide(plan, "call_off") not in answer.content.decode()
+    assert (Plan.objects.get().state, MarginCall.objects.get().state) == ("expired", "escalated")
+
+
 def test_the_proposer_sees_approve_greyed_with_the_reason_and_is_refused_if_they_press_it_anyway(short_call, sign_in):
     supervisor = sign_in("Supervisor")
     supervisor.post(button(short_call, "propose"), {"reason": "no answer"})

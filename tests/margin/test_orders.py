@@ -1,6 +1,7 @@
 """Orders: placed within a collar, sent at most once, followed by reports in any order, taken back after a cure."""
 
 import itertools
+import json
 import os
 import signal
 from datetime import timedelta
@@ -285,6 +286,52 @@ def test_a_payment_between_approvals_expires_the_plan_instead_of_releasing_it(db
     assert approvals.approve(plan, at=LATER, actor=rows.staff("rita", "Risk")).state == "expired"
     assert not Order.objects.exists()
     assert MarginCall.objects.get().events.filter(kind="plan.expired").exists()
+
+
+def call_off(role="Operations", reason="the client is on the telephone"):
+    plan, at = Plan.objects.get(), LATER + minutes(1)
+    return approvals.call_off(plan, at=at, actor=rows.staff(role.lower(), role), reason=reason)
+
+
+@pytest.mark.parametrize("role", ["Operations", "Supervisor", "Risk", "Compliance"])
+def test_one_person_calls_off_a_plan_whose_orders_have_not_left_and_another_can_be_proposed(order, venue, role):
+    assert call_off(role).state == "expired"
+    round_of(venue, LATER + minutes(2))
+    assert (state(order), venue.lines()) == ("cancelled", [])
+    call = MarginCall.objects.get()
+    told = json.loads(call.events.get(kind="plan.called_off").body)
+    assert (told["role"], told["reason"]) == (role, "the client is on the telephone")
+    assert (told["details"]["orders"], call.state) == ([order.client_order_id], "escalated")
+    assert liquidation.propose(call, at=LATER + minutes(3), actor=rows.staff("ops", "Operations")).state == "proposed"
+
+
+def test_a_plan_called_off_asks_back_what_is_at_its_venue_and_what_was_filled_stands(order, venue):
+    round_of(venue)
+    booking.hear(said(order, Told.FILLED, "f1", "2"), at=LATER)
+    assert call_off().state == "approved"  # until the venue answered
+    with pytest.raises(calls.IllegalMove, match="asked back already"):
+        call_off()
+    round_of(venue, LATER + minutes(2))
+    assert venue.lines("cancels") == [order.client_order_id]
+    booking.hear(said(order, Told.FILLED, "f2", "1", second=70), at=LATER + minutes(2))  # on its way when we asked
+    booking.hear(said(order, Told.CANCELLED, "x", second=80), at=LATER + minutes(2))
+    assert (state(order), Plan.objects.get().state) == ("cancelled", "done")
+    assert [one.fill.quantity for one in PlanFill.objects.order_by("pk")] == [-2, -1]
+    assert MarginCall.objects.get().state == "escalated"
+
+
+def test_calling_off_takes_a_role_a_reason_and_a_plan_that_is_out(db):
+    plan = liquidation.propose(escalated(venue=VENUE), at=LATER, actor=rows.staff("ops", "Operations"))
+    with pytest.raises(calls.IllegalMove, match="not released; reject it instead"):
+        call_off()
+    approvals.approve(plan, at=LATER, actor=rows.staff("sue", "Supervisor"))
+    with pytest.raises(calls.Refused, match="may not do this"):
+        call_off("Auditor")
+    with pytest.raises(calls.Refused, match="a reason is needed"):
+        call_off(reason=" ")
+    with pytest.raises(calls.IllegalMove, match="call it off instead"):
+        approvals.reject(plan, at=LATER, actor=rows.staff("sue", "Supervisor"), reason="too late")
+    assert Order.objects.get().state == "new"
 
 
 def test_no_order_leaves_while_the_switch_is_pulled_and_two_others_let_it_go(order, venue):

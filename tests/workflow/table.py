@@ -46,6 +46,7 @@ TABLE: dict[Verb, tuple[tuple[str, ...], frozenset[str]]] = {
     Verb.APPROVE: (CHECKER, ESCALATED),
     Verb.REJECT: (CHECKER, OPEN),
     Verb.RELEASE_PLAN: (CHECKER, ESCALATED),
+    Verb.CALL_OFF: (STAFF, ESCALATED),  # stopping takes one, whoever may pull the kill switch
     Verb.FILL: (ANALYST, ALWAYS),  # what happened at a venue is booked, however late
 }
 
