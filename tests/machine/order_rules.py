@@ -11,7 +11,8 @@ from hypothesis.stateful import rule
 from margin import approvals, control_switches, liquidation, seals
 from margin.actors import Actor
 from margin.calls import CallError, Refused
-from margin.models import Event, KillSwitch, MarginCall, Plan, Release, Seal
+from margin.models import Event, KillSwitch, MarginCall, Order, Plan, Release, Seal
+from margin.order_models import OVER
 from margin.workflow import Verb
 from tests.machine.core import PICK, Broken
 from tests.machine.ending_rules import Endings
@@ -55,6 +56,18 @@ class Orders(Endings):
             ),
             perhaps=Refused,
             deed=lambda: approvals.release(plan, at=self.now, actor=actor),
+        )  # fmt: skip
+
+    @rule(pick=PICK, who=PICK)
+    def call_off_plan(self, pick: int, who: int) -> None:
+        """By anybody who may stop orders, while something of it is out that nobody asked back."""
+        plan, actor = self.plan(pick, "approved"), self.person(who, Verb.CALL_OFF)
+        if plan is None or pick % 2:
+            return
+        out = Order.objects.filter(release=plan.pk, cancel_wanted_at=None).exclude(state__in=OVER)
+        self.attempt(
+            Verb.CALL_OFF, plan.call, actor, also=reasons(illegal=not out.exists()),
+            deed=lambda: approvals.call_off(plan, at=self.now, actor=actor, reason=WHY),
         )  # fmt: skip
 
     @rule(pick=PICK, who=PICK, between=st.sampled_from(["hold", "time", "price", "switch", "answer"]))

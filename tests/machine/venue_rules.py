@@ -100,12 +100,14 @@ class Venues(Orders):
             FLOOR.over.add(name)
             FLOOR.say(name, told)
 
-    @rule(pick=PICK, ends=st.sampled_from(["filled", "half", "cured", "asked back"]))
+    @rule(pick=PICK, ends=st.sampled_from(["filled", "half", "lost", "cured", "asked back"]))
     def see_sent(self, pick: int, ends: str) -> None:
         """A plan of a call that the venue works leaves, and comes to an end."""
         call = self.at_floor(pick)
         if call is None:
             return
+        if ends == "lost":
+            FLOOR.answers.extend(["lost after it arrived"] * 2)
         self.round()
         orders = Order.objects.filter(release__plan__call=call, venue=CODE).exclude(state__in=OVER)
         for order in list(orders.order_by("line")):
