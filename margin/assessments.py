@@ -7,7 +7,7 @@ from itself; its digest is what an event's history can be compared with.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -45,31 +45,42 @@ def that_matter(found: assess.Assessments, also: Iterable[int]) -> dict[int, Fou
 
 
 def save(
-    sweep: Sweep, snap: Snapshot, found: assess.Assessments, accounts: Mapping[int, Found], *, explained: Iterable[int]
+    sweep: Sweep,
+    snap: Snapshot,
+    found: assess.Assessments,
+    accounts: Mapping[int, Found],
+    *,
+    explained: Iterable[int],
+    with_it: Callable[[], None],
 ) -> dict[int, int]:
     """Store assessments, measures and, for the accounts in `explained`, charges; returns account → assessment id.
 
-    What an earlier attempt at the same shard stored is kept, and its ids are returned. Everything is computed before
-    the transaction is opened, so that it is short.
+    `with_it` writes what belongs to them in the same transaction. Everything is computed before that is opened, so
+    that it is short.
     """
-    known = dict(Assessment.objects.filter(sweep=sweep, account__in=list(accounts)).values_list("account_id", "pk"))
-    new = {account: one for account, one in accounts.items() if account not in known}
-    ids = dict(zip(new, bulk.new_ids("margin_assessment", len(new)), strict=True))
-    priced = [(ids[a], figures) for a, one in new.items() for figures in one.figures if not figures.reasons]
+    ids = dict(zip(accounts, bulk.new_ids("margin_assessment", len(accounts)), strict=True))
+    priced = [(ids[a], figures) for a, one in accounts.items() for figures in one.figures if not figures.reasons]
     numbered = list(zip(bulk.new_ids("margin_measure", len(priced)), priced, strict=True))
     measures = {(figures.account_id, figures.regime): pk for pk, (_, figures) in numbered}
     wanted = set(explained)
-    wordings, lists = _charges(found, [one for account, one in new.items() if account in wanted], measures)
+    wordings, lists = _charges(found, [one for account, one in accounts.items() if account in wanted], measures)
     rows = {
-        ("margin_assessment", ASSESSMENT): _assessments(ids, sweep, snap, new),
+        ("margin_assessment", ASSESSMENT): _assessments(ids, sweep, snap, accounts),
         ("margin_measure", MEASURE): [_measure(pk, assessment, figures) for pk, (assessment, figures) in numbered],
         ("margin_wording", WORDING): wordings,
         ("margin_chargelist", CHARGE_LIST): lists,
     }
     with transaction.atomic():
+        with_it()
         for (table, columns), listed in rows.items():
             bulk.copy(table, columns, listed)
-    return {**known, **ids}
+    return ids
+
+
+def stored(sweep: Sweep, snap: Snapshot, accounts: Mapping[int, Found]) -> dict[int, int]:
+    """Account → what an earlier attempt at its shard stored, for those of which the same would be stored now."""
+    known = Assessment.objects.filter(sweep=sweep, account__in=list(accounts)).values_list("account_id", "pk", "digest")
+    return {account: pk for account, pk, digest in known if digest == digest_of(snap, accounts[account])}
 
 
 def _assessments(ids: Mapping[int, int], sweep: Sweep, snap: Snapshot, new: Mapping[int, Found]) -> list[list[Any]]:

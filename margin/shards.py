@@ -1,14 +1,15 @@
 """A shard of a sweep: a range of accounts, worked under a lease and recorded once.
 
-Killed at any point and taken again, a shard ends the same: assessments are stored once per sweep and account, and
-the door issues once.
+Assessments are stored once, all of a shard together with what a replay must see again, and the door issues once. A
+shard killed after that and taken again acts on what it stored; an account whose book changed since is left to the next
+sweep.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
-from typing import Any
 
 from django.db import connection
 from django.db.models import F, QuerySet
@@ -61,29 +62,29 @@ def work(shard: Shard, *, now: datetime, in_force: Mapping[str, PolicyVersion]) 
         return False
     try:
         with bulk.uncollected():
-            counts, seen = _carry_out(shard, in_force)
+            counts = _carry_out(shard, in_force)
     except LostLease:
         return False
     except Exception as error:
         _own(shard).update(last_error=repr(error)[:2000], lease_until=None)
         raise
     done = {"done_at": now, "counts": counts, "last_error": "", "lease_until": None}
-    return bool(_own(shard).update(**done, **seen))
+    return bool(_own(shard).update(**done))
 
 
 def _take(shard: Shard, now: datetime) -> bool:
-    """Lease the shard if it is free, and count the attempt. What else it and its sweep say never changes."""
+    """Lease the shard if it is free, count the attempt, and read whether an earlier one stored its assessments."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE margin_shard SET lease_until = %s, attempts = attempts + 1"
             " WHERE id = %s AND done_at IS NULL AND attempts < %s AND (lease_until IS NULL OR lease_until <= %s)"
-            " RETURNING attempts",
+            " RETURNING attempts, visible",
             [now + LEASE, shard.pk, MAXIMUM_ATTEMPTS, now],
         )
         row = cursor.fetchone()
     if row is None:
         return False
-    shard.attempts = row[0]
+    shard.attempts, shard.visible = row
     return True
 
 
@@ -92,8 +93,8 @@ def _own(shard: Shard) -> QuerySet[Shard]:
     return Shard.objects.filter(pk=shard.pk, attempts=shard.attempts, done_at=None)
 
 
-def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dict[str, int], dict[str, Any]]:
-    """Assess the shard's accounts and carry out what follows; counts by name, and what a replay must see again."""
+def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> dict[str, int]:
+    """Assess the shard's accounts and carry out what follows; counts by name."""
     sweep = shard.sweep
     chosen = snapshot.Accounts(shard.first_account, shard.last_account, shard.account_ids)
     snap = snapshot.take(prices=prices.of(sweep), in_force=in_force, accounts=chosen)
@@ -102,18 +103,30 @@ def _carry_out(shard: Shard, in_force: Mapping[str, PolicyVersion]) -> tuple[dic
     # An attention sweep keeps all it looked at; any other, the accounts that matter.
     in_play = shard.account_ids or decisions.accounts_in_play() | consequences.accounts_by_cover()
     matter = assessments.that_matter(found, in_play)
+    unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
+    stored = assessments.stored(sweep, snap, matter) if shard.visible else None
+    if stored is not None:
+        matter = {account: matter[account] for account in stored}
     decided, facts = decisions.about(snap, _not_seen_since(matter, snap, shard))
     decided, held = gate.hold(decided, snap, sweep)
-    stored = assessments.save(sweep, snap, found, matter, explained=decisions.to_explain(decided))
+    if stored is None:
+        explained = decisions.to_explain(decided)
+        with_it = partial(_keep_view, shard, visible=snap.visible, said=notes.pack())
+        stored = assessments.save(sweep, snap, found, matter, explained=explained, with_it=with_it)
     chosen_moves = decisions.moves(decided, facts, assessments=stored, at=sweep.at)
     counts = _through_the_door(chosen_moves.moves, shard)
     counts.update(_propose(chosen_moves.proposals, sweep))
     counts.update(consequences.settle(at=sweep.at, actor=_actor(sweep), account_ids=list(matter), sweep=sweep))
     _report_undated(chosen_moves.undated, snap.book.accounts.tolist(), sweep)
-    unpriced = sum(1 for account in matter.values() if account.figures[0].reasons)
     counts.update(held)
     counts.update(evaluated=len(snap.book) - unpriced, unpriced=unpriced)
-    return dict(counts), {"visible": snap.visible, "said": notes.pack()}
+    return dict(counts)
+
+
+def _keep_view(shard: Shard, *, visible: str, said: bytes) -> None:
+    """What a replay must see again, kept by the attempt that stores the assessments."""
+    if not _own(shard).update(visible=visible, said=said):
+        raise LostLease
 
 
 def _not_seen_since(

@@ -96,7 +96,7 @@ from django.db import connections
 from margin import calls, shards, sweep
 from market import clock
 from margin.engine import kernels
-from margin.models import Shard
+from margin.models import Shard, Sweep
 
 calls.LARGEST_BATCH = 40  # more and smaller transactions to be killed between
 shards.MAXIMUM_ATTEMPTS = 10_000
@@ -106,6 +106,8 @@ def work():
     for shard in Shard.objects.filter(done_at=None).order_by("number"):
         shards.work(shard, now=clock.now(), in_force=sweep.policies_of(shard.sweep.kind, shard.sweep.at))
         sweep.finish(shard.sweep, now=clock.now())
+    for running in Sweep.objects.filter(state="running"):  # its last shard was recorded by a child that died then
+        sweep.finish(running, now=clock.now())
 
 for line in sys.stdin:  # each line: one more child, forked as Celery forks its own
     pid = os.fork()
