@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from margin import anchors, epochs, history
+from margin import anchors, epochs, history, retention
 from margin.models import Order, Plan, Seal, SystemEpoch
 from notifications import notices
 from notifications.models import Attempt
@@ -27,7 +27,8 @@ def report(epoch: SystemEpoch, *, mail_log: str | None, has_no_log: bool, at: da
     while notices.prepare(at=at):
         pass
     mails = _mails(epoch, mail_log, has_no_log, at)
-    return {"cause": epoch.cause, **_history(epoch), **mails, **_orders(epoch)}
+    unsettled = [*mails.pop("unsettled"), *retention.unfinished()]
+    return {"cause": epoch.cause, **_history(epoch), **mails, **_orders(epoch), "unsettled": unsettled}
 
 
 def _history(epoch: SystemEpoch) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from backoffice.demo.policies import POLICIES
 from backoffice.roles import ROLES
 from margin import adaptive, policies
 from margin.actors import person
+from margin.models import RightsChange
 from market import calendars, closes, fx, instruments, parameters, quotes, rates
 from market.guard import Incoming
 from market.models import Instrument, ParameterSet
@@ -49,7 +50,7 @@ def build(*, at: datetime, password: str) -> bool:
     if Client.objects.exists():
         return False
     with transaction.atomic():
-        _staff(password)
+        _staff(password, at=at)
         _calendars(at)
         instruments.load(FOLDER / "instruments.csv")
         _quotes(at)
@@ -64,10 +65,12 @@ def build(*, at: datetime, password: str) -> bool:
     return True
 
 
-def _staff(password: str) -> None:
+def _staff(password: str, *, at: datetime) -> None:
+    """Logins of every role. Whoever builds the house knows of them: only what changes later is worth an alarm."""
     for name, role in STAFF:
         user = User.objects.create_user(name, password=password, is_staff=True)
         user.groups.add(Group.objects.get(name=role))
+    RightsChange.objects.filter(told_at=None).update(told_at=at)
     missing = set(ROLES) - {role for _, role in STAFF}
     if missing:
         raise LookupError(f"the demonstration house has nobody for {', '.join(sorted(missing))}")

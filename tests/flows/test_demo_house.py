@@ -4,13 +4,14 @@ import json
 from decimal import ROUND_CEILING, Decimal
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
 from accounts.models import Account
 from backoffice import invariants
 from backoffice.demo import build, casework
-from margin import assessments, history, sweep
+from margin import assessments, control_switches, history, sweep
 from margin.models import (
+    Alarm,
     Assessment,
     Charge,
     Cure,
@@ -35,6 +36,13 @@ def house(committed_db):
     for kind in ("securities", "crypto"):
         sweep.run(kind, at=at)
     return at
+
+
+def test_the_logins_it_makes_are_no_alarm_and_a_later_right_is(house):
+    assert control_switches.tell_rights(at=house) == 0
+    User.objects.get(username="operations").groups.add(Group.objects.get(name="Risk"))
+    assert control_switches.tell_rights(at=house) == 1
+    assert "operations" in Alarm.objects.get(kind="rights").message
 
 
 def test_each_client_has_the_story_that_was_written_for_it(house):

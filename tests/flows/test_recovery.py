@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from backoffice import embedded
-from margin import calls, epochs, history, sealing
+from margin import calls, confidence, epochs, history, sealing
 from margin.models import Alarm, MarginCall, Seal, SystemEpoch
 from market import clock
 from notifications import notices
@@ -135,6 +135,21 @@ def _restored(line, outside):
     assert history.verify_all().faults == []
     assert Alarm.objects.get(kind="epoch_held").cleared_at is not None
     assert Seal.objects.count() == 2
+
+
+def test_a_client_whom_a_restore_brought_back_keeps_the_house_held_until_erased_again(committed_db, outside):
+    rows.staff("ann", "Supervisor")
+    rows.staff("bob", "Risk")
+    User.objects.update(is_staff=True)
+    erased = issue().client
+    epochs.look(at=AT)
+    call_command("begin_epoch", "--by", "ann", "--cause", "restored from the tape", stdout=StringIO())
+    confidence.destroy(erased.pk, at=AT)  # as it was before the tape
+    assert f"UNSETTLED: client {erased.code}: its key is destroyed" in said(
+        "reconcile_epoch", "--by", "ann", "--no-mail-log"
+    )
+    with pytest.raises(CommandError, match="its rows were restored; erase it again"):
+        said("reconcile_epoch", "--by", "bob", "--release", "--reason", "compared")
 
 
 def test_a_history_put_back_in_place_is_noticed_by_the_mark_beside_the_keys(committed_db, outside, superuser):
