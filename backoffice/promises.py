@@ -190,6 +190,7 @@ PEOPLE: Mapping[str, str] = {
     "I31 no more is filled than a line asked for": """
         SELECT 'line ' || l.id FROM margin_planline l JOIN margin_planfill p ON p.line_id = l.id
         JOIN accounts_fill f ON f.id = p.fill_id
+        WHERE NOT EXISTS (SELECT FROM accounts_fill taken WHERE taken.reverses_id = f.id)
         GROUP BY l.id, l.quantity
         HAVING abs(sum(f.quantity)) > abs(l.quantity) OR sign(sum(f.quantity)) <> sign(l.quantity)
     """,
