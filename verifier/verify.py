@@ -216,6 +216,10 @@ def _told(event: Event) -> tuple[Optional[dict[str, Any]], list[str]]:  # noqa: 
     return told, [name for name, said, column in zip(Event._fields, stated, event) if said != column]  # noqa: B905
 
 
+NOTHING_SAID = (None, "", "0", False)
+"""What an export may leave out."""
+
+
 def row_faults(account: int, what: str, told: Rows, found: Mapping[int, Mapping[str, Any]]) -> Iterator[Fault]:
     """Rows of calls or cures that are not what the account's events say. `found` has `seq` beside the columns."""
     for number in sorted({*told, *found}):
@@ -227,6 +231,7 @@ def row_faults(account: int, what: str, told: Rows, found: Mapping[int, Mapping[
         else:
             seq, row = told[number]
             wrong = [name for name, value in found[number].items() if {**row, "seq": seq}.get(name) != value]
+            wrong += [name for name, said in row.items() if name not in found[number] and said not in NOTHING_SAID]
             if wrong:
                 said = f"row changed without event: its {', '.join(wrong)} is not what event {seq} says"
                 yield Fault(account, seq, said, where)
@@ -381,6 +386,8 @@ class Export:
         self.manifest = json.loads("".join(self._text("manifest.json")))
         if self.manifest.get("format") != FORMAT:
             raise ValueError(f"{place} is not an export of the format {FORMAT}")
+        self.counted: dict[str, int] = {}
+        """Lines read of each part."""
 
     def _text(self, name: str) -> Iterator[str]:
         if self.archive is not None:
@@ -392,7 +399,10 @@ class Export:
                 yield from lines
 
     def lines(self, name: str) -> Iterator[Any]:
+        part = name.partition(".")[0]
+        self.counted[part] = 0
         for line in self._text(name):
+            self.counted[part] += 1
             yield json.loads(line)
 
     def events(self) -> Iterator[Event]:
@@ -424,10 +434,15 @@ def export_faults(
         yield from row_faults(account, "call", {}, rows["calls"].get(account, {}))
         yield from row_faults(account, "cure", {}, rows["cures"].get(account, {}))
     sweeps = {told["sweep"]: told["digest"] for told in export.lines("sweeps.jsonl")}
-    yield from _snapshot_faults(export.lines("snapshots.jsonl"), sweeps)
+    if export.manifest["snapshots"]:
+        yield from _snapshot_faults(export.lines("snapshots.jsonl"), sweeps)
     seals = [Seal(**told) for told in export.lines("seals.jsonl")]
     yield from seal_faults(seals, keys=keys, events=sorted(sealed), sweeps=sweeps)
     yield from anchor_faults(list(anchors), seals, keys)
+    for name, number in export.counted.items():
+        if export.manifest.get(name) != number:
+            said = f"has {number} lines where its manifest says {export.manifest.get(name)}"
+            yield Fault(0, 0, said, f"{name}.jsonl")
 
 
 def _by_account(lines: Iterable[Any]) -> dict[int, dict[int, dict[str, Any]]]:
@@ -440,12 +455,18 @@ def _by_account(lines: Iterable[Any]) -> dict[int, dict[int, dict[str, Any]]]:
 
 def _snapshot_faults(lines: Iterable[Any], sweeps: Mapping[int, str]) -> Iterator[Fault]:
     """Prices and assessments of the exported sweeps against their digests: sha256 over the sha256 of each row."""
+    left = dict(sweeps)
     for sweep, rows in groupby(lines, key=lambda told: told["sweep"]):
         each = "".join(hashlib.sha256(told["row"].encode()).hexdigest() for told in rows)
-        if sweep in sweeps and hashlib.sha256(each.encode()).hexdigest() != sweeps[sweep]:
+        if sweep not in sweeps:
+            yield Fault(0, 0, "inserted snapshot: no such sweep was digested", f"sweep {sweep}")
+        elif hashlib.sha256(each.encode()).hexdigest() != left.pop(sweep, ""):
             yield Fault(
                 0, 0, "changed snapshot: its prices or assessments are not those that were sealed", f"sweep {sweep}"
             )
+    for sweep, digest in left.items():
+        if digest != hashlib.sha256(b"").hexdigest():
+            yield Fault(0, 0, "deleted snapshot: its prices and assessments are missing", f"sweep {sweep}")
 
 
 def main() -> int:
@@ -468,6 +489,8 @@ def main() -> int:
     without = [] if chosen.keys else ["without keys the seals' codes were not computed"]
     if not chosen.keys and any(line.startswith("epoch ") for line in anchors):
         without.append("seals that the anchors declare lost were taken at their word")
+    if not export.manifest["snapshots"]:
+        without.append("without snapshots prices and assessments were not compared with their digests")
     without += [] if chosen.anchors else ["without anchors a history cut short at its end looks whole"]
     sys.stdout.write(
         f"{f'{len(faults)} faults' if faults else 'intact'}: {said}{''.join(f'; {one}' for one in without)}\n"

@@ -7,6 +7,7 @@ The deeds of E25 (reliability.md) and more, done with the bolts off. Each is loo
 import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -331,3 +332,42 @@ def test_the_export_holds_every_event_as_it_was_hashed(copy):
     export = verify.Export(copy / "export.zip")
     assert {e.hash for e in export.events()} == set(Event.objects.values_list("hash", flat=True))
     assert json.loads(next(export.events()).body)["kind"] == "call.issued"
+
+
+# --- an export that somebody edited ---------------------------------------------------------------------------
+
+
+def without(column):
+    def edit(text):
+        rows = [json.loads(line) for line in text.splitlines()]
+        return "".join(json.dumps({name: row[name] for name in row if name != column}) + "\n" for row in rows)
+
+    return edit
+
+
+EDITS = {
+    "a call's amount is taken out": ("calls.jsonl", without("amount_outstanding"), "its amount_outstanding is not"),
+    "the calls' state is taken out": ("calls.jsonl", without("state"), "its state is not what event"),
+    "a sweep's prices are taken out": (
+        "snapshots.jsonl", lambda text: "".join(text.splitlines(keepends=True)[:-1]), "snapshot",
+    ),
+    "every snapshot is taken out": ("snapshots.jsonl", lambda text: "", "deleted snapshot"),
+    "a sweep is invented": (
+        "snapshots.jsonl", lambda text: text + '{"sweep": 999, "row": "[1, 50]"}\n', "inserted snapshot: no such sweep",
+    ),
+    "the manifest counts more events": (
+        "manifest.json", lambda text: text.replace('"events": ', '"events": 9'), "where its manifest says 9",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edited_export_is_named(copy, name):
+    file, edit, named = EDITS[name]
+    exports.write(copy / "whole.zip", at=LATER, with_snapshots=True)
+    with zipfile.ZipFile(copy / "whole.zip") as whole, zipfile.ZipFile(copy / "export.zip", "w") as edited:
+        for each in whole.namelist():
+            text = whole.read(each).decode()
+            edited.writestr(each, edit(text) if each == file else text)
+    faults = stand_alone(copy)
+    assert [line for line in faults if named in line], faults
