@@ -78,6 +78,7 @@ def grant(connection: Any, *, application_role: str) -> bool:
     names = {"role": role, "database": database, "schema": schema}
     for statement in (
         "GRANT CONNECT ON DATABASE {database} TO {role}",
+        "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {role}",
         "GRANT USAGE ON SCHEMA {schema} TO {role}",
         "REVOKE CREATE ON SCHEMA {schema} FROM {role}",
         "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",

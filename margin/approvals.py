@@ -182,6 +182,9 @@ def _release(plan_id: int, *, standing: StandingApproval | None, at: datetime, a
         return plan
     terms = terms_of(plan.call)
     _check_prices(plan, terms, at=at)
+    for line in plan.lines.select_related("instrument"):
+        if wrong := orders.why_not_held(line, [call.account_id, *members]):
+            raise calls.Refused(f"{wrong}; reject plan {plan.pk} and propose a new one")
     _let_out(plan, terms, standing, at=at, actor=actor)
     return plan
 

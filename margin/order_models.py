@@ -27,6 +27,12 @@ def two_people(first: str, second: str, name: str) -> models.CheckConstraint:
     return models.CheckConstraint(condition=Q(**{second: None}) | ~Q(**{second: F(first)}), name=name)
 
 
+def says_who(name: str) -> models.CheckConstraint:
+    """Approved by somebody at some instant, or neither."""
+    nobody, somebody = Q(approved_by=None, approved_at=None), Q(approved_by__isnull=False, approved_at__isnull=False)
+    return models.CheckConstraint(condition=nobody | somebody, name=name)
+
+
 class StandingApproval(models.Model):
     """Two people's yes beforehand to what the system sells round the clock under one policy version, within caps.
 
@@ -52,6 +58,7 @@ class StandingApproval(models.Model):
         ordering = ("-id",)
         constraints = (
             two_people("proposed_by", "approved_by", "standing_approval_needs_two_people"),
+            says_who("standing_approval_says_who_approved_it"),
             models.CheckConstraint(
                 condition=Q(per_order__gt=0, per_account__gt=0, per_day__gt=0), name="standing_approval_has_caps"
             ),
@@ -82,6 +89,7 @@ class LiquidationCap(models.Model):
         ordering = ("-id",)
         constraints = (
             two_people("proposed_by", "approved_by", "cap_needs_two_people"),
+            says_who("cap_says_who_approved_it"),
             models.CheckConstraint(
                 condition=Q(per_order__gt=0, per_account__gt=0, per_day__gt=0), name="cap_is_positive"
             ),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from accounts import holdings
 from margin import calls, liquidation, prices
 from margin.actors import Actor, system
 from margin.models import Order, OrderReport, Plan, PlanLine, Release
@@ -45,11 +46,35 @@ def place(plan: Plan, release: Release, terms: ReleaseTerms, *, at: datetime) ->
     return placed
 
 
+def why_not_held(line: PlanLine, accounts: Sequence[int]) -> str:
+    """Why a line would turn what is held, or open what is not; "" if it closes some of it. Lock the accounts first."""
+    found = holdings.held(accounts, [line.instrument_id])
+    held = sum((quantity for quantity, _ in found.values()), Decimal(0))
+    if held * line.quantity < 0 and abs(line.quantity) <= abs(held):
+        return ""
+    return f"{line.instrument}: {held.normalize():f} are held and {line.quantity.normalize():f} would be traded"
+
+
+def why_off_price(order: Order, terms: ReleaseTerms, *, at: datetime) -> str:
+    """Why an order's limit is of no use any more: the price moved too far since; "" if it did not.
+
+    Raises calls.Refused without a good price of now.
+    """
+    now, _ = good_price(order.line, terms, prices.gather(at=at).prices.get(order.line.instrument_id), at)
+    was = order.reference_price
+    if was is None or abs(now - was) <= terms.price_move * abs(was):
+        return ""
+    return f"{order.line.instrument} moved from {was.normalize():f} to {now.normalize():f} since the release"
+
+
 def _lines(plan: Plan) -> Iterable[PlanLine]:
     return plan.lines.select_related("instrument").order_by("id")
 
 
-def _order(line: PlanLine, release: Release, terms: ReleaseTerms, price: prices.Price | None, at: datetime) -> Order:
+def good_price(
+    line: PlanLine, terms: ReleaseTerms, price: prices.Price | None, at: datetime
+) -> tuple[Decimal, datetime]:
+    """The price an order may go out at, and its instant; raises calls.Refused where there is none, or it is too old."""
     if price is None or price.mark is None or price.as_of is None or price.refused:
         why = price.refused if price is not None and price.refused else "it has no price"
         raise calls.Refused(f"{line.instrument} cannot be ordered: {why}")
@@ -59,10 +84,15 @@ def _order(line: PlanLine, release: Release, terms: ReleaseTerms, price: prices.
             f"{line.instrument} cannot be ordered: its last good price is {age:.0f} s old, {terms.price_seconds} s are"
             " allowed; load a new one"
         )
+    return price.mark, price.as_of
+
+
+def _order(line: PlanLine, release: Release, terms: ReleaseTerms, price: prices.Price | None, at: datetime) -> Order:
+    mark, as_of = good_price(line, terms, price, at)
     return Order(
         line=line, release=release, client_order_id=client_order_id(line.pk, release.content_hash),
-        venue=release.venue, quantity=line.quantity, limit_price=collar(price.mark, line.quantity, terms.collar_rate),
-        reference_price=price.mark, reference_at=price.as_of, currency=line.instrument.currency, created_at=at,
+        venue=release.venue, quantity=line.quantity, limit_price=collar(mark, line.quantity, terms.collar_rate),
+        reference_price=mark, reference_at=as_of, currency=line.instrument.currency, created_at=at,
         moved_at=at,
     )  # fmt: skip
 

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from margin import booking, calls, chain, control_switches, epochs, liquidation, orders, watch
+from accounts import holdings
+from margin import approvals, booking, calls, chain, control_switches, epochs, liquidation, orders, watch
 from margin.actors import system
 from margin.models import MarginCall, Order, Plan
 from margin.order_models import DESK, OUTSIDE
@@ -167,7 +168,7 @@ def _claim(line_id: int, *, at: datetime) -> Order | None:
     if _must_wait(order, plan, at=at):
         return None
     try:
-        needless = _why_needless(order, plan, at=at)
+        needless = _why_needless(order, plan, at=at) or _why_stale(order, plan, at=at)
     except calls.Refused:
         return None  # unpriced: nothing acts on a guess
     if needless:
@@ -198,6 +199,22 @@ def _why_needless(order: Order, plan: Plan, *, at: datetime) -> str:
     if liquidation.missing(plan.call, at=at) <= plan.call.tolerance:
         return "nothing is missing any more"
     return ""
+
+
+def _why_stale(order: Order, plan: Plan, *, at: datetime) -> str:
+    """Why an order must not leave as it was released: the client traded meanwhile, or the price moved; "" if it may.
+
+    Staff are told to plan anew. Raises calls.Refused without a good price.
+    """
+    lead = plan.call.account
+    accounts = [lead.pk, *lead.members.values_list("pk", flat=True)]
+    holdings.lock_accounts(accounts)
+    why = orders.why_not_held(order.line, accounts)
+    why = why or orders.why_off_price(order, approvals.terms_of(plan.call), at=at)
+    if why:
+        message = f"{order} does not leave, {plan} of {plan.call} ends: {why}; propose a new one"
+        watch.raise_alarm("not_sent", order.client_order_id, message, at=at)
+    return why
 
 
 def _after(claimed: Order, state: States, error: str, *, at: datetime) -> None:

@@ -83,6 +83,10 @@ class House:
             self.call, CONTENT % (self.instrument, number), proposer, LATER, LATER + minutes(15),
         )  # fmt: skip
         assert plan
+        assert self.run(
+            "INSERT INTO margin_planline (plan_id, instrument_id, quantity, price, fee) VALUES (%s, %s, -1, 50, 0)",
+            plan, self.instrument,
+        )  # fmt: skip
         return Game(plan, proposer)
 
     def over(self, game):
