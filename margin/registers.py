@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q
 
+from accounts.models import Fill
 from margin import chain, document_register
 from margin.case_models import Request
 from margin.models import Approval, Cure, MarginCall, PlanFill
@@ -26,6 +27,11 @@ AT_THE_END = """
 SELECT DISTINCT ON (e.call_id) e.call_id, e.body FROM margin_event e
 WHERE e.call_id = ANY (%s) AND e.at < %s AND e.body::jsonb -> 'row' IS NOT NULL
 ORDER BY e.call_id, e.seq DESC
+"""
+CURES_AT_THE_END = """
+SELECT DISTINCT ON ((e.body::jsonb #>> '{cure,id}')::bigint) e.call_id, e.body FROM margin_event e
+WHERE e.call_id = ANY (%s) AND e.at < %s AND e.body::jsonb -> 'cure' IS NOT NULL
+ORDER BY (e.body::jsonb #>> '{cure,id}')::bigint, e.seq DESC
 """
 DAILY = (
     *("day", "account", "client", "regime", "call", "trade_date", "required", "outstanding", "currency", "issued_at"),
@@ -51,7 +57,7 @@ def _of_day(day: Span) -> list[tuple[Cell, ...]]:
         .order_by("account__code", "pk")
     )
     stood = _stood([call.pk for call in calls], day.end)
-    received = _received([call.pk for call in calls], before=day.end)
+    received = _received([call.pk for call in calls], day.end)
     return [_line(day, call, stood[call.pk], received[call.pk]) for call in calls]
 
 
@@ -62,16 +68,19 @@ def _stood(call_ids: Sequence[int], end: datetime) -> dict[int, Mapping[str, Any
         return {call: json.loads(body)["row"] for call, body in cursor.fetchall()}
 
 
-def _received(call_ids: Sequence[int], *, before: datetime) -> dict[int, list[Cure]]:
-    """Call → what was settled for it before an instant and stands."""
-    found: dict[int, list[Cure]] = defaultdict(list)
-    settled = Cure.objects.filter(call__in=call_ids, state=Cure.State.SETTLED, settled_at__lt=before)
-    for cure in settled.order_by("settled_at", "pk"):
-        found[cure.call_id].append(cure)
+def _received(call_ids: Sequence[int], end: datetime) -> dict[int, list[Mapping[str, Any]]]:
+    """Call → the cures that were settled for it and stood at an instant, as their last events before it wrote them."""
+    with connection.cursor() as cursor:
+        cursor.execute(CURES_AT_THE_END, [list(call_ids), end])
+        last = [(call, json.loads(body)["cure"]) for call, body in cursor.fetchall()]
+    found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for call, cure in sorted(last, key=lambda one: (one[1].get("settled_at") or "", one[1]["id"])):
+        if cure["state"] == Cure.State.SETTLED:
+            found[call].append(cure)
     return found
 
 
-def _line(day: Span, call: MarginCall, row: Mapping[str, Any], cures: Sequence[Cure]) -> tuple[Cell, ...]:
+def _line(day: Span, call: MarginCall, row: Mapping[str, Any], cures: Sequence[Mapping[str, Any]]) -> tuple[Cell, ...]:
     closed = row.get("closed_at")
     due_at = datetime.fromisoformat(row["due_at"])
     remarks = [
@@ -87,7 +96,7 @@ def _line(day: Span, call: MarginCall, row: Mapping[str, Any], cures: Sequence[C
         *(due_at, row["state"]),
         datetime.fromisoformat(closed) if closed else None,
         (row.get("resolution") or "").replace("_", " "),
-        "; ".join(f"{cure.get_kind_display()} {chain.text(cure.release)}" for cure in cures),
+        "; ".join(f"{Cure.Kind(cure['kind']).label} {cure.get('release', '0')}" for cure in cures),
         "; ".join(remarks),
     )
 
@@ -181,15 +190,21 @@ def waivers(span: Span) -> Sheet:
 
 LIQUIDATIONS = (
     *("account", "client", "call", "plan", "instrument", "quantity", "price", "fee", "currency", "sold_at"),
-    *("proposed_by", "approved_by", "content_hash", "in_twelve_months"),
+    *("taken_back_at", "proposed_by", "approved_by", "content_hash", "in_twelve_months"),
 )
 
 
 def liquidations(span: Span) -> Sheet:
-    """Each fill of a plan in the time, who proposed and approved it, and how many of the account's calls were
-    liquidated in the twelve months until then."""
+    """Each fill of a plan in the time, when its venue took it back if it did, who proposed and approved it, and how
+    many of the account's calls were liquidated in the twelve months until then."""
     filled = PlanFill.objects.filter(fill__traded_at__gte=span.start, fill__traded_at__lt=span.end)
-    related = ("fill__instrument", "fill__account__client", "line__plan__call", "line__plan__proposed_by")
+    related = (
+        "fill__reversed_by",
+        "fill__instrument",
+        "fill__account__client",
+        "line__plan__call",
+        "line__plan__proposed_by",
+    )
     fills = list(filled.select_related(*related).order_by("fill__traded_at", "fill"))
     approved: dict[int, list[str]] = defaultdict(list)
     approvals = Approval.objects.filter(plan__in={row.line.plan_id for row in fills}).select_related("approver")
@@ -202,18 +217,25 @@ def liquidations(span: Span) -> Sheet:
         found.append(
             (
                 *(fill.account.code, fill.account.client.code, plan.call.number, plan.pk, fill.instrument.code),
-                *(fill.quantity, fill.price, fill.fee, fill.instrument.currency, fill.traded_at, by),
+                *(fill.quantity, fill.price, fill.fee, fill.instrument.currency, fill.traded_at),
+                *(_taken_back_at(fill), by),
                 *(", ".join(approved[plan.pk]), plan.content_hash, _in_twelve_months(plan.call, fill.traded_at)),
             )
         )
     return Sheet("liquidations", f"Liquidations, {span}", LIQUIDATIONS, tuple(found))
 
 
+def _taken_back_at(fill: Fill) -> datetime | None:
+    taken = getattr(fill, "reversed_by", None)
+    return None if taken is None else taken.recorded_at
+
+
 def _in_twelve_months(call: MarginCall, at: datetime) -> int:
     """Calls of the account with sales by a plan in the year before and including this one."""
     fills = PlanFill.objects.filter(
-        line__plan__call__account=call.account_id, fill__traded_at__gt=at - timedelta(days=365), fill__traded_at__lte=at
-    )
+        line__plan__call__account=call.account_id, fill__traded_at__gt=at - timedelta(days=365),
+        fill__traded_at__lte=at, fill__reversed_by=None,
+    )  # fmt: skip
     return fills.values("line__plan__call").distinct().count()
 
 

@@ -1,14 +1,16 @@
 """What meets a call: trades and deliveries by what they release, each source once per regime, and money taken back."""
 
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts import adjustments, cash, fills
-from margin import calls, claims, history, reversals, sweep
+from margin import calls, claims, history, registers, reversals, sweep
 from margin.actors import client
 from margin.models import Cure, Event, MarginCall
+from margin.register_sheets import Span
 from tests.margin import rows, world
 from tests.margin.world import EXCHANGE, HOUSE, MONDAY, minutes, quote
 
@@ -246,3 +248,16 @@ def test_reversing_twice_is_once(xyz):
     assert reversals.carry_out(at=MONDAY + minutes(7)) == [account.pk]
     assert reversals.carry_out(at=MONDAY + minutes(8)) == []
     assert MarginCall.objects.count() == 2
+
+
+def test_a_day_that_was_printed_says_the_same_after_its_payment_was_taken_back(xyz):
+    """On Monday 60.00 came in and 40.00 stayed due; on Tuesday the bank takes the payment back."""
+    account = called(xyz, STUBBORN)
+    money = deposit(account, "60", 1)
+    swept(5)
+    monday = Span(MONDAY.date(), MONDAY.date(), ZoneInfo("UTC"))
+    printed = registers.daily(monday).rows
+    assert [(row[7], row[14]) for row in printed] == [(40, "cash 60")]
+    taken_back(account, money, 60 * 26)
+    assert reversals.carry_out(at=MONDAY + minutes(60 * 26 + 1))
+    assert registers.daily(monday).rows == printed

@@ -6,13 +6,15 @@ import os
 import signal
 from datetime import timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 
 from accounts import cash
-from margin import approvals, booking, calls, control_switches, liquidation, orders, sending, sweep
+from margin import approvals, booking, calls, control_switches, liquidation, orders, registers, sending, sweep
 from margin.models import Alarm, MarginCall, Order, OrderReport, Plan, PlanFill
+from margin.register_sheets import Span
 from margin.venues.interface import NotSent, Report, Told, Unknown
 from tests.margin import rows
 from tests.margin.liquidating import LATER, VENUE, CountingVenue, escalated, plan_of, released
@@ -242,6 +244,21 @@ def test_a_bust_after_the_end_is_booked_and_reopens_nothing(order):
     assert not PlanFill.objects.filter(fill__reversed_by=None).exists()
     assert MarginCall.objects.get().state == "liquidated"
     assert Alarm.objects.filter(kind="late_fill").exists()
+
+
+def test_the_register_says_when_a_sale_was_taken_back_and_counts_it_no_more(order):
+    """Sold 1, taken back, sold 2: both are listed, one call of the account counts; before the second, none."""
+    sheet = lambda: registers.liquidations(Span(LATER.date(), LATER.date(), ZoneInfo("UTC")))  # noqa: E731
+    say = lambda: [dict(zip(sheet().columns, row, strict=True)) for row in sheet().rows]  # noqa: E731
+    booking.hear(said(order, Told.FILLED, "f1", "1"), at=LATER)
+    booking.hear(said(order, Told.BUSTED, "b1", refers_to="f1", second=1), at=LATER + minutes(1))
+    (taken,) = say()
+    assert (taken["quantity"], taken["in_twelve_months"]) == (-1, 0)
+    assert taken["taken_back_at"] is not None
+    booking.hear(said(order, Told.FILLED, "f2", "2", second=2), at=LATER + minutes(1))
+    assert [(one["quantity"], one["taken_back_at"] is None, one["in_twelve_months"]) for one in say()] == [
+        (-1, False, 0), (-2, True, 1),
+    ]  # fmt: skip
 
 
 def test_a_rejected_order_ends_its_plan_and_makes_room(order):
