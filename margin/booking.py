@@ -195,7 +195,10 @@ def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:
     executed what is not booked the plan stays as well: another would sell the same again.
     """
     call = MarginCall.objects.get(pk=plan.call_id)
-    if plan.state != Plan.State.APPROVED or not Release.objects.filter(plan=plan).exists():
+    if plan.state != Plan.State.APPROVED:
+        cancel_rest(plan, at=at, actor=actor, reason=f"the plan is {plan.state}")  # a bust opens an order again
+        return call
+    if not Release.objects.filter(plan=plan).exists():
         return call
     is_sold = standing_fills(plan).exists()
     end = Plan.State.DONE if is_sold else Plan.State.EXPIRED

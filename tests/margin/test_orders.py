@@ -244,6 +244,7 @@ def test_a_bust_after_the_end_is_booked_and_reopens_nothing(order):
     assert not PlanFill.objects.filter(fill__reversed_by=None).exists()
     assert MarginCall.objects.get().state == "liquidated"
     assert Alarm.objects.filter(kind="late_fill").exists()
+    assert (state(order), Order.objects.get().cancel_wanted_at) == ("working", LATER + minutes(1))
 
 
 def test_the_register_says_when_a_sale_was_taken_back_and_counts_it_no_more(order):
