@@ -62,8 +62,8 @@ def _later(request: Request, call: MarginCall, at: datetime) -> dict[str, Any]:
 def _earlier(request: Request, call: MarginCall, at: datetime) -> dict[str, Any]:
     if not at < _until(request) < call.due_at:
         raise IllegalMove(f"{_until(request):%Y-%m-%d %H:%M} UTC is no longer between now and the deadline of {call}")
-    basis = f"brought forward from {call.due_at:%Y-%m-%d %H:%M} UTC: {request.reason}"
-    changes: dict[str, Any] = {"due_at": request.until, "due_basis": basis[:200]}
+    basis = f"brought forward from {call.due_at:%Y-%m-%d %H:%M} UTC"  # why is in the request: words can be erased there
+    changes: dict[str, Any] = {"due_at": request.until, "due_basis": basis}
     if not request.terms.get("is_emergency"):
         changes["notified_at"] = None  # the new deadline counts once the client was told of it
     return changes

@@ -145,6 +145,7 @@ def test_a_hold_ends_by_itself_and_the_same_person_cannot_ask_for_the_next(call,
 def test_an_accelerated_deadline_counts_once_the_client_was_told_of_it(call, people):
     calls.notified([call.pk], at=LATER, actor=SWEEPER)
     call.refresh_from_db()
+    was = call.due_at
     asked = requests.ask_acceleration(
         call, due_at=LATER + HOUR, reason="gap at the open", reason_code="volatility", at=LATER, actor=people["rita"]
     )
@@ -153,6 +154,7 @@ def test_an_accelerated_deadline_counts_once_the_client_was_told_of_it(call, peo
     requests.grant(asked, at=LATER, actor=people["sue"])
     call.refresh_from_db()
     assert (call.due_at, call.notified_at) == (LATER + HOUR, None)
+    assert call.due_basis == f"brought forward from {was:%Y-%m-%d %H:%M} UTC"  # no words: they could not be erased
 
 
 def test_in_an_emergency_the_accelerated_deadline_counts_at_once(call, people):
