@@ -200,7 +200,7 @@ def _call_off(plan_id: int, *, at: datetime, actor: Actor, reason: str) -> None:
     if not names:
         raise calls.IllegalMove(f"nothing of plan {plan.pk} is out that is not asked back already")
     liquidation.record(plan, Verb.CALL_OFF, at=at, actor=actor, reason=reason, details={"orders": names[:20]})
-    booking.call_off(plan, at=at, actor=actor, reason=reason)
+    booking.call_off(plan, at=at, actor=actor, reason=f"called off by {actor.name}")  # the words are with the event
 
 
 def _let_out(plan: Plan, terms: ReleaseTerms, standing: StandingApproval | None, *, at: datetime, actor: Actor) -> None:

@@ -203,6 +203,17 @@ def require_reason(actor: Actor, verb: Verb, reason: str) -> None:
         raise Refused("a reason is needed: it is kept in the history")
 
 
+def to_keep(words: str, *, client_id: int, actor: Actor) -> str:
+    """What somebody says of a client, as a row beside the history keeps it (`confidence.WordsField`); the system's own
+    sentences stay as they are. Raises Refused where the client was erased or the keys are missing."""
+    if actor.is_system or not words or not confidence.is_kept():
+        return words
+    try:
+        return confidence.sealed(client_id, words)
+    except (confidence.Erased, history_keys.KeysMissing) as error:
+        raise Refused(str(error)) from None
+
+
 # --- the one way through ----------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+from django.db import models
 
 from accounts.models import Account
 from margin import history_keys
@@ -47,10 +48,20 @@ def keep(event: dict[str, Any], *, client_id: int) -> dict[str, Any]:
     """The event with its words encrypted under the client's key. Raises Erased, history_keys.KeysMissing."""
     kept = dict(event)
     if kept.get("reason"):
-        kept["reason"] = encrypted(client_id, kept["reason"])
+        kept["reason"] = sealed(client_id, kept["reason"])
     details = kept.get("details") or {}
-    words = {name: encrypted(client_id, details[name]) for name in PERSONAL if details.get(name)}
+    words = {name: sealed(client_id, details[name]) for name in PERSONAL if details.get(name)}
     return {**kept, "details": {**details, **words}} if words else kept
+
+
+class Sealed(str):
+    """Words that were encrypted, as they are stored; a type of its own, since people may type what looks like it."""
+
+
+def sealed(client_id: int, words: str) -> Sealed:
+    """The words encrypted under the client's key; what is that already stays, so that a row and its event can say the
+    same. Raises Erased, history_keys.KeysMissing."""
+    return words if isinstance(words, Sealed) else Sealed(encrypted(client_id, words))
 
 
 def opened(body: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +95,14 @@ def readable(words: str) -> str:
         return AESGCM(key).decrypt(hidden[:NONCE], hidden[NONCE:], token[1].encode()).decode()
     except InvalidTag:
         return "not readable: it is not what the client's key encrypted"
+
+
+class WordsField(models.TextField):
+    """What somebody said of a client, in a row beside the history: stored as `sealed` gave it, read with its words
+    readable or with what became of them. Saving what was read would write the words in clear: name the fields."""
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> str | None:
+        return value if value is None else readable(value)
 
 
 def destroy(client_id: int, *, at: datetime) -> None:

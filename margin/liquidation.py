@@ -46,7 +46,7 @@ def propose(call: MarginCall, *, at: datetime, actor: Actor, reason: str = "") -
             proposed_by_id=actor.user_id,
             proposed_at=at,
             expires_at=at + timedelta(minutes=terms.plan_minutes),
-            reason=reason[:200],
+            reason=calls.to_keep(reason[:200], client_id=call.account.client_id, actor=actor),
         )
         PlanLine.objects.bulk_create(
             PlanLine(
@@ -55,6 +55,7 @@ def propose(call: MarginCall, *, at: datetime, actor: Actor, reason: str = "") -
             for trade in sized.trades
         )
         record(plan, Verb.PROPOSE, at=at, actor=actor, reason=reason)
+    plan.refresh_from_db(fields=["reason"])
     return plan
 
 

@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Account, Adjustment, CashMovement, Fill
 from margin import workflow
+from margin.confidence import WordsField
 from market import facts, fields
 from market.models import Instrument
 
@@ -480,7 +481,7 @@ class Plan(models.Model):
     proposed_by = person(null=True, blank=True)
     proposed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    reason = models.CharField(max_length=200, blank=True)
+    reason = WordsField(blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

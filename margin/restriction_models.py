@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 
 from accounts.models import Account
+from margin.confidence import WordsField
 from margin.restriction_terms import Effect, StrikeKind
 
 LONG = timedelta(days=90)  # a restriction of a person that is as long as a rule's takes two to lift
@@ -57,12 +58,12 @@ class Restriction(models.Model):
     call = models.ForeignKey("MarginCall", on_delete=models.PROTECT, null=True, blank=True, related_name="restrictions")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until what caused it is over")
-    reason = models.CharField(max_length=400)
+    reason = WordsField()
     placed_by = models.CharField(max_length=150)
     placed_seq = models.BigIntegerField(help_text="Event that placed it: its name in the account's history")
     lifted_at = models.DateTimeField(null=True, blank=True)
     lifted_by = models.CharField(max_length=150, blank=True)
-    lift_reason = models.CharField(max_length=400, blank=True)
+    lift_reason = WordsField(blank=True)
     seq = models.BigIntegerField(help_text="Event that wrote it last")
 
     objects = RestrictionQuerySet.as_manager()
@@ -144,12 +145,12 @@ class Waiver(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="waivers")
     restriction = models.ForeignKey(Restriction, on_delete=models.PROTECT, related_name="waivers")
     state = models.CharField(max_length=8, choices=State, default=State.OPEN)
-    reason = models.CharField(max_length=400)
+    reason = WordsField()
     proposed_by = _person()
     proposed_at = models.DateTimeField()
     decided_by = _person(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
-    decision = models.CharField(max_length=400, blank=True)
+    decision = WordsField(blank=True)
     seq = models.BigIntegerField(help_text="Event that wrote it last")
 
     class Meta:

@@ -8,7 +8,7 @@ early only by a waiver of two people (`strikes.waive`). What calls and strikes c
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -80,7 +80,8 @@ def _place_one(wanted: Placement, account: Account, at: datetime, actor: Actor) 
         if standing.ends_at is None or standing.ends_at > at:
             raise Refused(f"{account} is already under {standing.get_effect_display()} since {standing.starts_at:%F}")
         lifts.append(Lift(standing, "expired"))
-    return write([wanted], lifts, at=at, actor=actor)[0]
+    made = write([wanted], lifts, at=at, actor=actor)[0]
+    return Restriction.objects.get(pk=made.pk)
 
 
 def lift(restriction: Restriction, *, reason: str, at: datetime, actor: Actor) -> Restriction:
@@ -115,8 +116,8 @@ def _require(actor: Actor, reason: str) -> None:
 
 
 def check_reason(reason: str) -> None:
-    """Refused unless something is said, in at most 400 characters."""
-    if not reason.strip() or len(reason) > LONGEST_REASON:
+    """Refused unless something is said, in at most 400 characters, and few enough bytes for an event."""
+    if not reason.strip() or len(reason) > LONGEST_REASON or len(reason.encode()) > calls.LONGEST_REASON:
         raise Refused(f"a reason of at most {LONGEST_REASON} characters is needed: it is kept in the history")
 
 
@@ -130,6 +131,13 @@ def write(placements: Sequence[Placement], lifts: Sequence[Lift], *, at: datetim
     """
     ids = {one.account_id for one in placements} | {one.restriction.account_id for one in lifts}
     heads = chain.lock(ids)
+    clients = {} if actor.is_system else dict(Account.objects.filter(pk__in=ids).values_list("pk", "client_id"))
+
+    def kept(words: str, account_id: int) -> str:
+        return calls.to_keep(words, client_id=clients.get(account_id, 0), actor=actor)
+
+    lifts = [replace(one, reason=kept(one.reason, one.restriction.account_id)) for one in lifts]
+    placements = [replace(one, reason=kept(one.reason, one.account_id)) for one in placements]
     instants = {pk: max(at, head.at) if head.at else at for pk, head in heads.items()}
     moves = [_lift_move(one) for one in lifts] + [_place_move(one) for one in placements]
     seqs = [seq for batch in _batches(moves) for seq in _carried(batch, at, actor)]

@@ -31,9 +31,10 @@ def place_hold(client: Client, *, reason: str, at: datetime, actor: Actor) -> Le
         erased = client.erasures.exclude(done_at=None).first()
         if erased is not None:
             raise Refused(f"client {client.code} was erased on {erased.done_at:%Y-%m-%d}; nothing is left to hold")
-        hold = LegalHold.objects.create(client=client, reason=said, placed_by_id=actor.user_id or 0, placed_at=at)
-        _tell(client, Verb.PLACE_LEGAL_HOLD, {"hold": hold.pk}, said, at, actor)
-        return hold
+        kept = _kept(said, client, actor)
+        hold = LegalHold.objects.create(client=client, reason=kept, placed_by_id=actor.user_id or 0, placed_at=at)
+        _tell(client, Verb.PLACE_LEGAL_HOLD, {"hold": hold.pk}, kept, at, actor)
+        return LegalHold.objects.get(pk=hold.pk)
 
     return chain.in_transaction(work)
 
@@ -47,10 +48,10 @@ def lift_hold(client: Client, *, reason: str, at: datetime, actor: Actor) -> Leg
         hold = client.legal_holds.filter(lifted_at=None).first()
         if hold is None:
             raise Refused(f"client {client.code} is under no legal hold")
-        hold.lifted_by_id, hold.lifted_at, hold.lift_reason = actor.user_id, at, said
-        hold.save()
-        _tell(client, Verb.LIFT_LEGAL_HOLD, {"hold": hold.pk}, said, at, actor)
-        return hold
+        hold.lifted_by_id, hold.lifted_at, hold.lift_reason = actor.user_id, at, _kept(said, client, actor)
+        hold.save(update_fields=["lifted_by", "lifted_at", "lift_reason"])
+        _tell(client, Verb.LIFT_LEGAL_HOLD, {"hold": hold.pk}, hold.lift_reason, at, actor)
+        return LegalHold.objects.get(pk=hold.pk)
 
     return chain.in_transaction(work)
 
@@ -97,9 +98,11 @@ def ask_erasure(client: Client, *, reason: str, at: datetime, actor: Actor) -> E
             raise Refused(f"client {client.code} was erased on {known.done_at:%Y-%m-%d} already")
         if known is not None:
             raise Refused(f"{known} was asked for on {known.asked_at:%Y-%m-%d}; another person carries it out")
-        return Erasure.objects.create(
-            client=client, reason=said, retained_until=until, asked_by_id=actor.user_id or 0, asked_at=at
+        kept = _kept(said, client, actor)
+        asked = Erasure.objects.create(
+            client=client, reason=kept, retained_until=until, asked_by_id=actor.user_id or 0, asked_at=at
         )
+        return Erasure.objects.get(pk=asked.pk)
 
     return chain.in_transaction(work)
 
@@ -122,9 +125,10 @@ def erase(client: Client, *, forget: Callable[[Client, str], None], at: datetime
             raise Refused(f"{asked} needs two people: {actor.name} asked for it, another carries it out")
         asked.retained_until = check_erasable(client, at=at)
         asked.approved_by_id, asked.done_at = actor.user_id, at
-        asked.save()
+        asked.save(update_fields=["retained_until", "approved_by", "done_at"])
         said = f"erased on {at:%Y-%m-%d}"
-        _forget_words(_tell(client, Verb.ERASE, {"erasure": asked.pk}, asked.reason, at, actor), said)
+        told = _tell(client, Verb.ERASE, {"erasure": asked.pk}, _kept(asked.reason, client, actor), at, actor)
+        _forget_words(told, said)
         forget(client, said)
         return asked
 
@@ -183,6 +187,12 @@ def _tell(
                 raise outcome.error
             told[outcome.move.account_id] = outcome.seq or 0
     return told
+
+
+def _kept(words: str, client: Client, actor: Actor) -> str:
+    """The words as a row keeps them; of a client whom a restore brought back, only that it was erased."""
+    gone = confidence.erased_at(client.pk)
+    return f"erased on {gone:%Y-%m-%d}" if gone else calls.to_keep(words, client_id=client.pk, actor=actor)
 
 
 def _reason(actor: Actor, verb: Verb, reason: str) -> str:

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.models import Client
+from margin.confidence import WordsField
 
 
 def _person(**options: Any) -> "models.ForeignKey[Any, Any]":
@@ -17,12 +18,12 @@ class LegalHold(models.Model):
     """While it stands nothing of the client is erased, whatever has run out. Placed once, lifted once."""
 
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="legal_holds")
-    reason = models.CharField(max_length=400)
+    reason = WordsField()
     placed_by = _person()
     placed_at = models.DateTimeField()
     lifted_by = _person(null=True, blank=True)
     lifted_at = models.DateTimeField(null=True, blank=True)
-    lift_reason = models.CharField(max_length=400, blank=True)
+    lift_reason = WordsField(blank=True)
 
     class Meta:
         ordering = ("-id",)
@@ -46,7 +47,7 @@ class Erasure(models.Model):
     """A client's names, addresses and words are to be erased: asked by one, carried out by another, or not at all."""
 
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="erasures")
-    reason = models.CharField(max_length=400)
+    reason = WordsField()
     retained_until = models.DateField(
         null=True, blank=True, help_text="The last day that records of the client's accounts must be kept"
     )

@@ -138,7 +138,7 @@ def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
 
 def entry(step: Step, actor: Actor, clients: Mapping[int, int]) -> dict[str, Any]:
     """The event of a step, as the append function takes it. What people say of one of `clients` (by account) is
-    encrypted, but for events about no call: the database compares those with the rows of restrictions and waivers."""
+    encrypted; why somebody is erased was encrypted when it was asked for."""
     move, after = step.move, step.after
     event: dict[str, Any] = {
         "account": move.account_id,
@@ -163,7 +163,7 @@ def entry(step: Step, actor: Actor, clients: Mapping[int, int]) -> dict[str, Any
     if step.cure:
         event["cure"] = step.cure
     client = clients.get(move.account_id)
-    return event if client is None or move.verb in WITHOUT_CALL else confidence.keep(event, client_id=client)
+    return event if client is None or move.verb == Verb.ERASE else confidence.keep(event, client_id=client)
 
 
 def read(event: Event) -> dict[str, Any]:

@@ -175,14 +175,15 @@ def _propose(restriction: Restriction, reason: str, proposer: int, at: datetime,
     outcome = calls.tell(
         current.account_id, verb=Verb.PROPOSE_WAIVER, details=details, reason=reason, at=at, actor=actor
     )
-    return Waiver.objects.create(
+    proposed = Waiver.objects.create(
         account_id=current.account_id,
         restriction=current,
-        reason=reason,
+        reason=_kept(reason, current, actor),
         proposed_by_id=proposer,
         proposed_at=at,
         seq=outcome.seq or 0,
     )
+    return Waiver.objects.get(pk=proposed.pk)
 
 
 def decide(waiver: Waiver, *, is_granted: bool, reason: str, at: datetime, actor: Actor) -> Waiver:
@@ -206,14 +207,18 @@ def _decide(waiver: Waiver, is_granted: bool, reason: str, decider: int, at: dat
     verb = Verb.WAIVE if is_granted else Verb.DENY_WAIVER
     outcome = calls.tell(current.account_id, verb=verb, details=details, reason=reason, at=at, actor=actor)
     current.state = Waiver.State.GRANTED if is_granted else Waiver.State.DENIED
-    current.decided_by_id, current.decided_at, current.decision = decider, at, reason
-    current.seq = outcome.seq or 0
+    current.decided_by_id, current.decided_at = decider, at
+    current.decision, current.seq = _kept(reason, current.restriction, actor), outcome.seq or 0
     current.save(update_fields=["state", "decided_by", "decided_at", "decision", "seq"])
     if is_granted and current.restriction.lifted_at is None:
         restrictions.write(
             [], [Lift(current.restriction, f"waived: {reason}"[: restrictions.LONGEST_REASON])], at=at, actor=actor
         )
-    return current
+    return Waiver.objects.get(pk=current.pk)
+
+
+def _kept(reason: str, restriction: Restriction, actor: Actor) -> str:
+    return calls.to_keep(reason, client_id=restriction.account.client_id, actor=actor)
 
 
 def _officer(actor: Actor, reason: str) -> int:

@@ -8,17 +8,20 @@ from decimal import Decimal
 
 import psycopg2
 import pytest
+import time_machine
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 
-from accounts import contacts
-from accounts.models import Account, CashMovement, Client, Contact
+from accounts import adjustments, contacts
+from accounts.models import Account, Adjustment, CashMovement, Client, Contact
 from backoffice import erasure, invariants
-from margin import calls, casework, confidence, disputes, exports, history, retention, seals
+from margin import calls, casework, confidence, disputes, exports, history, restrictions, retention, seals, strikes
 from margin.api import EventRows
 from margin.calls import Refused
 from margin.models import Erasure, Event, LegalHold, MarginCall
+from margin.restriction_terms import Effect
 from margin.retention import retained_until
 from margin.workflow import Resolution
 from notifications.models import Attempt, Delivery, Notice
@@ -127,6 +130,58 @@ def test_no_table_names_an_erased_client_and_every_proof_holds(client, keys, tmp
         assert not [name for name in archive.namelist() if NAME.encode() in archive.read(name)]
     assert Event.objects.latest("seq").kind == "client.erased"
     assert invariants.check(at=AT) == before_it
+
+
+def test_whatever_people_wrote_about_the_client_goes_with_the_key(client, keys, sign_in):
+    account = Account.objects.get(code="A77")
+    ada, bob = compliance("ada"), compliance("bob")
+    placed = restrictions.place(account, effect=Effect.NO_WITHDRAWAL, reason=f"{NAME} hides", at=AT, actor=ada)
+    assert placed.reason == f"{NAME} hides"
+    denied = strikes.waive(placed, reason=f"{NAME} begs", at=AT, actor=ada)
+    assert strikes.decide(denied, is_granted=False, reason=f"not {NAME}", at=AT, actor=bob).decision == f"not {NAME}"
+    granted = strikes.waive(placed, reason=f"{NAME} begs again", at=AT, actor=ada)
+    strikes.decide(granted, is_granted=True, reason=f"well, {NAME}", at=AT, actor=bob)
+    short = restrictions.place(
+        account, effect=Effect.CLOSING_ONLY, reason=f"{NAME} too", at=AT, actor=ada, ends_at=AT + timedelta(days=2)
+    )
+    assert restrictions.lift(short, reason=f"{NAME} paid", at=AT, actor=bob).lift_reason == f"{NAME} paid"
+    assert retention.place_hold(client, reason=f"{NAME} v. bank", at=AT, actor=ada).reason == f"{NAME} v. bank"
+    assert retention.lift_hold(client, reason=f"{NAME} lost", at=AT, actor=ada).lift_reason == f"{NAME} lost"
+    corrected(account, f"{NAME} moved them", by=ada)
+    page = sign_in("Auditor").get(reverse("admin:margin_restriction_changelist")).content.decode()
+    assert f"{NAME} hides" in page
+    written = tables_that_say(NAME.split(maxsplit=1)[0])
+    assert "accounts_adjustment" in written
+    assert not written & {"margin_event", "margin_restriction", "margin_waiver", "margin_legalhold", "margin_erasure"}
+    asked = retention.ask_erasure(client, reason=f"{NAME} asked in writing", at=AT, actor=ada)
+    assert asked.reason == f"{NAME} asked in writing"
+    assert retention.erase(client, forget=erasure.forget, at=AT, actor=bob).done_at == AT
+    assert tables_that_say(NAME.split(maxsplit=1)[0]) == set()
+    placed.refresh_from_db()
+    assert (placed.reason, placed.lift_reason) == ("erased on 2026-03-02", "erased on 2026-03-02")
+    assert restrictions.rebuilt(account) == restrictions.register(account)
+    seals.seal(at=AT)
+    assert history.verify_all().faults == []
+    with pytest.raises(Refused, match="was erased; nothing more is written"):
+        restrictions.place(account, effect=Effect.CLOSING_ONLY, reason="x", at=AT, actor=ada)
+
+
+def corrected(account, reason, *, by):
+    with time_machine.travel(AT, tick=False):
+        adjustments.adjust(
+            account, instrument=rows.equity("XYZ"), change=Decimal(1), reason=reason, external_reference="K-1",
+            at=AT, effective_at=AT - timedelta(days=3000), entered_by=get_user_model().objects.get(pk=by.user_id),
+        )  # fmt: skip
+
+
+def test_the_system_s_corrections_keep_their_reason(client):
+    account = Account.objects.get(code="A77")
+    Adjustment.objects.create(
+        account=account, instrument=rows.equity("XYZ"), change=Decimal(1), reason="split: 2 for 1",
+        external_reference="action:1", effective_at=AT,
+    )  # fmt: skip
+    erase(client)
+    assert Adjustment.objects.get().reason == "split: 2 for 1"
 
 
 def test_pages_say_erased_where_the_name_stood(client, sign_in):
@@ -285,6 +340,10 @@ ATTACKS = {
     "another letter in its shadow": ("never changes", ASK, DO, "UPDATE notifications_notice SET text = 'Owe nothing'"),
     "another report in its shadow": ("as it came", ASK, DO, "UPDATE notifications_delivery SET state = 'bounced'"),
     "another note in its shadow": ("append only", ASK, DO, "SELECT accounts_forget_notes(%(client)s, 'paid in full')"),
+    "a correction's reason, without an erasure": (
+        "append only|permission denied",
+        f"UPDATE accounts_adjustment SET reason = '{SAID}'",
+    ),
     "an erasure deleted": ("permission denied|append only", ASK, "DELETE FROM margin_erasure"),
     "the holds emptied": ("permission denied", "TRUNCATE margin_legalhold"),
 }

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.db import connection
 
-from margin import calls, casework, confidence, history
+from margin import approvals, calls, casework, confidence, history, liquidation
 from margin import rows as door
-from margin.models import Event, MarginCall
-from tests.margin import rows
+from margin.models import Event, MarginCall, Plan
+from tests.margin import liquidating, rows
 from tests.margin.rows import AT, SWEEPER
 
 pytestmark = pytest.mark.django_db
@@ -113,6 +114,18 @@ def test_a_key_that_was_lost_is_told_apart_from_one_that_was_destroyed(call, key
     event = say(call, "x")
     (keys / f"subject-{call.account.client_id}.key").unlink()
     assert door.read(event)["reason"] == "not readable here: the client's key is missing"
+
+
+def test_why_a_plan_was_proposed_is_read_from_its_row_and_is_not_in_it(keys):
+    call = liquidating.escalated()
+    plan = liquidation.propose(call, at=liquidating.LATER, actor=rows.staff("ops", "Operations"), reason="Ada asks")
+    assert plan.reason == "Ada asks"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reason FROM margin_plan")
+        assert cursor.fetchone()[0].startswith(f"sealed:{call.account.client_id}:")
+    approvals.reject(plan, at=liquidating.LATER, actor=rows.staff("sue", "Supervisor"), reason="Ada paid")
+    confidence.destroy(call.account.client_id, at=ERASED_AT)
+    assert Plan.objects.get().reason == "erased on 2026-03-09"
 
 
 @pytest.mark.parametrize("typed", ["sealed:", "sealed:1:x", "sealed:7:" + "A" * 40, "sealed:9:" + "é" * 40])

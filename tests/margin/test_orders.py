@@ -327,6 +327,7 @@ def test_a_plan_called_off_asks_back_what_is_at_its_venue_and_what_was_filled_st
     round_of(venue)
     booking.hear(said(order, Told.FILLED, "f1", "2"), at=LATER)
     assert call_off().state == "approved"  # until the venue answered
+    assert Order.objects.get().cancel_reason == "called off by operations"  # what was said of the client: in the event
     with pytest.raises(calls.IllegalMove, match="asked back already"):
         call_off()
     round_of(venue, LATER + minutes(2))
