@@ -8,11 +8,11 @@ house does when nothing can be batched. The rest of the events comes in batches.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,25 +71,25 @@ def _append(accounts: list[int], number: int) -> None:
 
 
 def _appended_singly(accounts: list[int], chosen: argparse.Namespace) -> float:
-    """Events a second of all writers together."""
-    written = [0] * chosen.writers
-    end = time.perf_counter() + chosen.seconds
+    """Events a second of all writers together, each a process as a worker is."""
+    from django.db import connections
 
-    def write(place: int) -> None:
-        from django.db import connection
+    for start in range(0, len(accounts), BATCH):  # a house whose accounts have a history, and whose tables are known
+        _append(accounts[start : start + BATCH], 0)
+    with database.owner() as connection, connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE margin_chain, margin_event")
+    connections.close_all()
+    shares = [(accounts[place :: chosen.writers], chosen.seconds) for place in range(chosen.writers)]
+    with multiprocessing.get_context("fork").Pool(chosen.writers) as pool:
+        return sum(pool.starmap(_write, shares, chunksize=1)) / chosen.seconds
 
-        own = accounts[place :: chosen.writers]
-        while time.perf_counter() < end:
-            _append([own[written[place] % len(own)]], written[place])
-            written[place] += 1
-        connection.close()
 
-    threads = [threading.Thread(target=write, args=(place,)) for place in range(chosen.writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(written) / chosen.seconds
+def _write(own: list[int], seconds: float) -> int:
+    written, end = 0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        written += 1
+        _append([own[written % len(own)]], written)
+    return written
 
 
 def _fill(accounts: list[int], wanted: int) -> None:
