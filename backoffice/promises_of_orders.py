@@ -56,6 +56,19 @@ ORDERS: Mapping[str, str] = {
         ) sold
         WHERE r.largest > cap.per_order OR sold.account > cap.per_account OR sold.day > cap.per_day
     """,
+    "I33 no more orders left within a minute than the cap allowed": """
+        WITH left_at AS (
+            SELECT e.id, e.at, o.currency, o.line_id FROM margin_event e
+            JOIN margin_order o ON o.client_order_id = e.body::jsonb #>> '{details,order}'
+            WHERE e.kind = 'order.moved' AND e.body::jsonb #>> '{details,is}' = 'sending'
+        )
+        SELECT 'event ' || l.id FROM left_at l CROSS JOIN LATERAL (
+            SELECT per_minute FROM margin_liquidationcap c WHERE c.currency = l.currency AND c.approved_at <= l.at
+            ORDER BY c.approved_at DESC, c.id DESC LIMIT 1
+        ) cap WHERE cap.per_minute < (
+            SELECT count(DISTINCT n.line_id) FROM left_at n WHERE n.currency = l.currency
+            AND n.at > l.at - interval '1 minute' AND (n.at, n.id) <= (l.at, l.id))
+    """,
     "I35 nobody manages users and decides about clients": """
         SELECT 'user ' || m.user_id FROM auth_user_groups m JOIN auth_group g ON g.id = m.group_id
         GROUP BY m.user_id HAVING bool_or(g.name = 'Administrator')

@@ -74,16 +74,25 @@ def let_go(switch: KillSwitch, *, at: datetime, actor: Actor, reason: str = "") 
 
 def propose_cap(
     currency: str, *, per_order: Decimal, per_account: Decimal, per_day: Decimal, reason: str, at: datetime,
-    actor: Actor,
+    actor: Actor, per_minute: int | None = None,
 ) -> LiquidationCap:  # fmt: skip
-    """Propose the most that liquidations in a currency may order; it counts once another person approves."""
+    """Propose the most that liquidations in a currency may order; it counts once another person approves.
+
+    `per_minute` is how many orders may leave within one; None: as many as there are.
+    """
     person = _check(actor, DECIDERS, reason, "propose caps")
     return _kept(
         lambda: LiquidationCap.objects.create(
-            currency=currency, per_order=per_order, per_account=per_account, per_day=per_day, reason=reason[:400],
-            proposed_by_id=person, proposed_at=at,
+            currency=currency, per_order=per_order, per_account=per_account, per_day=per_day, per_minute=per_minute,
+            reason=reason[:400], proposed_by_id=person, proposed_at=at,
         )
     )  # fmt: skip
+
+
+def cap_in_force(currency: str, *, at: datetime) -> LiquidationCap | None:
+    """What holds liquidations in the currency at `at`: the cap that two people agreed on last."""
+    agreed = LiquidationCap.objects.filter(currency=currency, approved_at__lte=at)
+    return agreed.order_by("-approved_at", "-pk").first()
 
 
 def propose_standing(

@@ -165,6 +165,7 @@ CAPS = {
     "per_day": wire.amount(),
     **WHY,
 }
+MOST = {"per_minute": strict.column(strict.integer, lowest=1, highest=2**31 - 1, optional=True), **CAPS}
 STANDING = {
     "number": strict.column(strict.integer, lowest=1, highest=2**31 - 1),
     "regime": strict.column(strict.choice, of=tuple(regime.value for regime in workflow.Regime)),
@@ -188,7 +189,7 @@ CONTROLS = (
     ),
     Control(
         "liquidation-caps", "propose", "Propose caps in a currency", models.LiquidationCap, "code",
-        control_switches.DECIDERS, CAPS, control_switches.propose_cap, "liquidation-caps", makes=True,
+        control_switches.DECIDERS, MOST, control_switches.propose_cap, "liquidation-caps", makes=True,
     ),
     Control(
         "liquidation-caps", "approve", "Approve caps", models.LiquidationCap, "pk", control_switches.DECIDERS, {},

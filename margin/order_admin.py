@@ -27,9 +27,9 @@ ACTS: dict[str, Callable[..., Any]] = {
 
 def caps(row: Any) -> str:
     per = ((row.per_order, "order"), (row.per_account, "account"), (row.per_day, "day"))
-    return ", ".join(
-        f"{figures.amount(amount, row.currency)} {'a' if name == 'day' else 'an'} {name}" for amount, name in per
-    )
+    said = [f"{figures.amount(amount, row.currency)} {'a' if name == 'day' else 'an'} {name}" for amount, name in per]
+    per_minute = getattr(row, "per_minute", None)  # a standing approval has none
+    return ", ".join([*said, f"{per_minute} orders a minute"] if per_minute else said)
 
 
 @admin.register(Order)

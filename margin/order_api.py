@@ -8,7 +8,11 @@ from margin.venues.interface import Told
 from market import wire
 
 WHOLE = "[0-9]+"
-CAPS = ("per_order", "per_account", "per_day")
+DECIDED = (
+    *("id", "currency", "per_order", "per_account", "per_day", "reason"),
+    *("proposed_by", "proposed_at", "approved_by", "approved_at"),
+)
+"""What caps and standing approvals both say."""
 
 
 class OrderRows(wire.Rows):
@@ -105,7 +109,7 @@ class CapRows(wire.Rows):
 
     class Meta:
         model = models.LiquidationCap
-        fields = (*("id", "currency", *CAPS, "reason", "proposed_by", "proposed_at", "approved_by", "approved_at"),)
+        fields = (*DECIDED, "per_minute")
 
 
 class CapFilters(filters.FilterSet):
@@ -131,7 +135,7 @@ class StandingRows(wire.Rows):
 
     class Meta:
         model = models.StandingApproval
-        fields = (*CapRows.Meta.fields, "policy", "number", "regime", "expires_at", "revoked_at")
+        fields = (*DECIDED, "policy", "number", "regime", "expires_at", "revoked_at")
 
 
 class StandingFilters(filters.FilterSet):

@@ -79,6 +79,9 @@ class LiquidationCap(models.Model):
     per_order = fields.amount()
     per_account = fields.amount(help_text="A day")
     per_day = fields.amount(help_text="Over all accounts")
+    per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Orders that may leave within a minute; empty: as many as there are"
+    )
     reason = models.CharField(max_length=400)
     proposed_by = person()
     proposed_at = models.DateTimeField()
@@ -93,6 +96,7 @@ class LiquidationCap(models.Model):
             models.CheckConstraint(
                 condition=Q(per_order__gt=0, per_account__gt=0, per_day__gt=0), name="cap_is_positive"
             ),
+            models.CheckConstraint(condition=Q(per_minute=None) | Q(per_minute__gt=0), name="cap_lets_orders_leave"),
         )
 
     def __str__(self) -> str:
@@ -192,7 +196,7 @@ class Order(models.Model):
     currency = models.CharField(max_length=12)
     state = models.CharField(max_length=9, choices=State, default=State.NEW)
     token = models.UUIDField(null=True, blank=True, help_text="Of whoever is sending it")
-    lease_until = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True, help_text="Half a minute after it last began to leave")
     attempts = models.PositiveIntegerField(default=0)
     asks = models.PositiveIntegerField(default=0, help_text="Times the venue was asked what became of it")
     asked_at = models.DateTimeField(null=True, blank=True)
@@ -217,6 +221,7 @@ class Order(models.Model):
                 name="sending_order_is_leased",
             ),
         )
+        indexes = (models.Index(fields=("currency", "lease_until"), name="order_left_lately"),)
 
     def __str__(self) -> str:
         return f"order {self.client_order_id}"

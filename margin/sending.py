@@ -29,6 +29,8 @@ LEASE = timedelta(seconds=30)
 SILENCE = timedelta(minutes=5)
 """How long a venue may say nothing of an order that left before it is asked, and before it is asked again."""
 MOST_ATTEMPTS = 5
+MINUTE = timedelta(minutes=1)
+WAIT = "orders_wait"
 SENDER = system("sender")
 Clock = Callable[[], datetime]
 
@@ -53,6 +55,7 @@ def run(venues: Mapping[str, interface.Venue], *, clock: Clock) -> Counter[str]:
         with _alone(code) as is_alone:
             if is_alone:
                 done += _try_round(venue, clock=clock)
+    tell_of_waiting(at=clock())
     return done
 
 
@@ -189,7 +192,26 @@ def _must_wait(order: Order, plan: Plan, *, at: datetime) -> bool:
     is_held = plan.call.held_until is not None and at < plan.call.held_until
     if failed_just_now or is_held or control_switches.pulled() is not None:
         return True
-    return orders.earlier(order).exclude(state=States.FILLED).exists()
+    return orders.earlier(order).exclude(state=States.FILLED).exists() or _why_full(order.currency, at=at) != ""
+
+
+def _why_full(currency: str, *, at: datetime) -> str:
+    """Why no further order in the currency leaves within this minute; "" if one may. The database asks the same."""
+    cap = control_switches.cap_in_force(currency, at=at)
+    if cap is None or cap.per_minute is None:
+        return ""
+    left = Order.objects.filter(currency=currency, lease_until__gt=at + LEASE - MINUTE).count()
+    if left < cap.per_minute:
+        return ""
+    return f"{left} {currency} orders left within a minute, as many as the cap allows: the others wait"
+
+
+def tell_of_waiting(*, at: datetime) -> None:
+    """One alarm for each currency in which orders wait for their minute."""
+    new = Order.objects.filter(state=States.NEW, cancel_wanted_at=None).exclude(venue=DESK)
+    waiting = sorted(set(new.values_list("currency", flat=True)))
+    full = [(WAIT, currency, why) for currency in waiting if (why := _why_full(currency, at=at))]
+    watch.raise_and_clear(full, kinds=(WAIT,), at=at)
 
 
 def _why_needless(order: Order, plan: Plan, *, at: datetime) -> str:

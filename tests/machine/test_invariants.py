@@ -126,6 +126,10 @@ BREAKS: dict[str, str] = {
     "I33 no release went beyond the caps that were in force": "INSERT INTO margin_liquidationcap (currency, per_order,"
     " per_account, per_day, reason, proposed_by_id, proposed_at, approved_by_id, approved_at)"
     " SELECT 'USD', 1, 1, 1, 'x', min(id), '2020-01-01', max(id), '2020-01-01' FROM auth_user",
+    "I33 no more orders left within a minute than the cap allowed": "INSERT INTO margin_liquidationcap (currency, per_order, per_account, per_day, per_minute,"
+    " reason, proposed_by_id, proposed_at, approved_by_id, approved_at)"
+    " SELECT 'USD', 9e9, 9e9, 9e9, 0, 'x', min(id), '2020-01-01', max(id), '2020-01-01' FROM auth_user;"
+    ' UPDATE margin_event SET body = replace(body, \'"is": "working"\', \'"is": "sending"\')',
     "I35 nobody manages users and decides about clients": "ALTER TABLE auth_user_groups DISABLE TRIGGER margin_roles_stay_apart; "
     "INSERT INTO auth_user_groups (user_id, group_id) SELECT m.user_id, (SELECT id FROM auth_group WHERE name ="
     " 'Administrator') FROM auth_user_groups m JOIN auth_group g ON g.id = m.group_id WHERE g.name = 'Operations'",

@@ -6,16 +6,18 @@ import os
 import signal
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts import cash
 from margin import approvals, booking, calls, control_switches, liquidation, orders, registers, sending, sweep
 from margin.models import Alarm, MarginCall, Order, OrderReport, Plan, PlanFill
 from margin.register_sheets import Span
 from margin.venues.interface import NotSent, Report, Told, Unknown
+from market.models import Instrument
 from tests.margin import rows
 from tests.margin.liquidating import LATER, VENUE, CountingVenue, escalated, plan_of, released
 from tests.margin.world import minutes, quote
@@ -437,3 +439,56 @@ def test_caps_hold_a_release_and_the_approval_stays(db, per_order, per_account, 
     plan = released(escalated())  # 7 × 50.00
     assert plan.state == "approved"
     assert why in Alarm.objects.get(kind="not_released").message
+
+
+# --- how many leave in a minute -----------------------------------------------------------------------------------
+
+
+def three_at_once():
+    """Three orders of one account, ready to leave, where two a minute may."""
+    sue, rita = rows.staff("sue", "Supervisor"), rows.staff("rita", "Risk")
+    most = {"per_order": D(9000), "per_account": D(9000), "per_day": D(9000)}
+    cap = control_switches.propose_cap("USD", **most, per_minute=2, reason="no bursts", at=LATER, actor=sue)
+    control_switches.approve(cap, at=LATER, actor=rita)
+    call = escalated(venue=VENUE, held=("XYZ", "ABC", "DEF"))
+    plan = plan_of(call, Instrument.objects.filter(code__in=("XYZ", "ABC", "DEF")), by=None)
+    approvals.approve(plan, at=LATER, actor=sue)
+    approvals.approve(plan, at=LATER, actor=rita)
+    return list(Order.objects.order_by("line"))
+
+
+def test_no_more_orders_leave_in_a_minute_than_the_cap_allows_and_the_rest_waits(db, venue):
+    orders = three_at_once()
+    round_of(venue)
+    assert [state(one) for one in orders] == ["sent", "sent", "new"]
+    (alarm,) = Alarm.objects.filter(kind="orders_wait")
+    assert "2 USD orders left within a minute, as many as the cap allows" in alarm.message
+    round_of(venue, LATER + timedelta(seconds=59))
+    assert len(venue.lines()) == 2
+    round_of(venue, LATER + timedelta(seconds=60))
+    assert [state(one) for one in orders] == ["sent", "sent", "sent"]
+    alarm.refresh_from_db()
+    assert alarm.cleared_at is not None
+
+
+def test_the_database_keeps_the_cap_whoever_sends(db, venue):
+    orders = three_at_once()
+    round_of(venue)
+    with (
+        pytest.raises(IntegrityError, match="2 USD orders left within a minute; the cap allows 2"),
+        transaction.atomic(),
+    ):
+        Order.objects.filter(pk=orders[2].pk).update(
+            state="sending", token=uuid4(), lease_until=LATER + timedelta(seconds=89), moved_at=LATER, attempts=1
+        )
+
+
+def test_a_cap_without_a_number_of_orders_lets_all_of_them_leave(db, venue):
+    cap = control_switches.propose_cap(
+        "USD", per_order=D(9000), per_account=D(9000), per_day=D(9000), reason="amounts alone", at=LATER,
+        actor=rows.staff("sue", "Supervisor"),
+    )  # fmt: skip
+    assert control_switches.approve(cap, at=LATER, actor=rows.staff("rita", "Risk")).per_minute is None
+    released(escalated(venue=VENUE))
+    round_of(venue)
+    assert len(venue.lines()) == 1
