@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 
 from accounts.models import Fill
 from margin import actors, approvals, calls, casework, claims, disputes, liquidation, requests
-from margin.models import Cure, Dispute, MarginCall, Order, Plan, PlanFill, Request, Task
+from margin.models import Cure, Dispute, MarginCall, Order, Plan, PlanFill, Release, Request, Task
 from margin.order_models import DESK
 from margin.workflow import Cause, Resolution, Verb
 from market.models import HeldQuote
@@ -336,9 +336,14 @@ class People(Letters):
         if plan is None or pick % 3:
             return
         self.attempt(
-            Verb.REJECT, plan.call, actor, also=reasons(illegal=plan.state != "proposed"),
+            Verb.REJECT, plan.call, actor, also=reasons(illegal=not self.may_be_rejected(plan)),
             deed=lambda: approvals.reject(plan, at=self.now, actor=actor, reason="let us wait"),
         )  # fmt: skip
+
+    @staticmethod
+    def may_be_rejected(plan: Plan) -> bool:
+        """Also one that was approved and could not leave."""
+        return plan.state == "proposed" or (plan.state == "approved" and not Release.objects.filter(plan=plan).exists())
 
     @rule(pick=PICK, who=PICK, part=st.sampled_from(["all", "all", "some", "more"]), copies=st.integers(1, 2))
     def fill(self, pick: int, who: int, part: str, copies: int) -> None:
