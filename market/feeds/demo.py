@@ -1,7 +1,7 @@
 """The demonstration feed: made-up prices, always labelled with the source "demo". Never for a real book.
 
 A seeded, correlated lognormal walk that starts from the current quotes, is drawn back towards where each instrument
-began, falls together every few minutes so that margin calls appear, and now and then slips a digit so that the
+began, falls together every half hour so that margin calls appear, and now and then slips a digit so that the
 quarantine has something to show. Options, futures and perpetuals follow their underlyings. Deterministic: the same
 quotes, seed and tick give the same next quotes.
 """
@@ -25,14 +25,15 @@ from market.guard import Incoming
 from market.models import Kind
 
 SOURCE = "demo"
-# Each tick shows this much market time, so that a minute of watching shows hours of trading.
-YEARS_PER_TICK = 0.25 / (252 * 6.5)
+# Each tick shows 36 seconds of market time: slow enough that a liquidation plan stays near its prices while two people
+# read it.
+YEARS_PER_TICK = 0.01 / (252 * 6.5)
 VOLATILITY = {Kind.CRYPTO: 0.7, Kind.PERPETUAL: 0.7, Kind.BOND: 0.06, Kind.ETF: 0.2}
 COMMON_VOLATILITY = 0.32
 MARKET_SHARE, SECTOR_SHARE = 0.5, 0.2  # of an instrument's variance; the rest is its own
-HOMING_RATE = 0.03  # of the way back to where it began, each tick
-# The whole market falls at ticks 6, 66, 126, ...; an instrument falls with its volatility.
-FIRST_FALL, FALL_EVERY, FALL = 6, 60, -0.09
+HOMING_RATE = 0.003  # of the way back to where it began, each tick
+# The whole market falls at ticks 6, 366, 726, ...; an instrument falls with its volatility.
+FIRST_FALL, FALL_EVERY, FALL = 6, 360, -0.09
 # One instrument's price slips a digit during six ticks from tick 90, 330, ...
 FIRST_SLIP, SLIP_EVERY, SLIP_TICKS = 90, 240, 6
 HALF_SPREAD_RATE = Decimal("0.0002")
