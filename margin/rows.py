@@ -81,6 +81,8 @@ CURE = (
     "settled_at",
 )
 
+OF_RETENTION = frozenset({Verb.PLACE_LEGAL_HOLD, Verb.LIFT_LEGAL_HOLD, Verb.ERASE})
+
 
 @dataclass
 class Step:
@@ -138,7 +140,7 @@ def _consequences(verb: Verb, at: datetime) -> dict[str, Any]:
 
 def entry(step: Step, actor: Actor, clients: Mapping[int, int]) -> dict[str, Any]:
     """The event of a step, as the append function takes it. What people say of one of `clients` (by account) is
-    encrypted; why somebody is erased was encrypted when it was asked for."""
+    encrypted, but for holds and erasures: `margin.retention` has done that, and ends them without the key too."""
     move, after = step.move, step.after
     event: dict[str, Any] = {
         "account": move.account_id,
@@ -163,7 +165,7 @@ def entry(step: Step, actor: Actor, clients: Mapping[int, int]) -> dict[str, Any
     if step.cure:
         event["cure"] = step.cure
     client = clients.get(move.account_id)
-    return event if client is None or move.verb == Verb.ERASE else confidence.keep(event, client_id=client)
+    return event if client is None or move.verb in OF_RETENTION else confidence.keep(event, client_id=client)
 
 
 def read(event: Event) -> dict[str, Any]:

@@ -448,6 +448,15 @@ def test_what_a_restore_brought_back_is_named(client):
     assert tables_that_say("lukasz") == set()
 
 
+def test_a_hold_that_a_restore_brought_back_can_be_lifted_without_the_key(client):
+    retention.place_hold(client, reason=f"{NAME} v. bank", at=AT, actor=compliance("ada"))
+    confidence.destroy(client.pk, at=AT)
+    lifted = retention.lift_hold(client, reason=f"{NAME} lost", at=AT, actor=compliance("ada"))
+    assert (lifted.reason, lifted.lift_reason) == ("erased on 2026-03-02", "erased on 2026-03-02")
+    erase(client, at=AT + timedelta(days=1))
+    assert (retention.unfinished(), tables_that_say("lukasz")) == ([], set())
+
+
 def test_without_keys_nothing_is_asked(client, settings):
     settings.HISTORY_KEYS = ""
     with pytest.raises(Refused, match="cannot be erased"):
