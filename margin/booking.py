@@ -216,9 +216,17 @@ def settle(plan: Plan, *, at: datetime, actor: Actor) -> MarginCall:
     placed = Order.objects.filter(release=plan.pk)
     if not placed.exclude(state__in=OVER).exists() and not any(_difference(order) for order in placed):
         _finish(plan, end, at=at, actor=actor, reason="every order is over")
-        if is_sold and short is not None and liquidation.is_sold_out(call, at=at):
+        if is_sold and short is not None and _is_sold_out(call, at=at):
             return liquidation.write_down(call, short, at=at, actor=actor)
     return call
+
+
+def _is_sold_out(call: MarginCall, *, at: datetime) -> bool:
+    """What cannot be sized may still be worth something: the call stays, for people to look at."""
+    try:
+        return liquidation.is_sold_out(call, at=at)
+    except calls.Refused:
+        return False
 
 
 def call_off(plan: Plan, *, at: datetime, actor: Actor, reason: str) -> None:
