@@ -66,6 +66,9 @@ def record_fill(
 def hear(report: interface.Report, *, at: datetime) -> OrderReport:
     """Keep what a venue said, once, and let its order follow. What cannot be booked is alarmed, never lost."""
     kept, is_new = orders.keep(report)
+    if not is_new and (otherwise := orders.contradiction(kept, report)):
+        message = f"{report.venue} reports {report.report_id} again and says something else ({otherwise}); ask them"
+        watch.raise_alarm("contradicted", f"{report.venue} {report.report_id}", message, at=at)
     if kept.order is None:
         message = f"{report.venue} reports {report.told} of {report.client_order_id}, which is no order of ours"
         watch.raise_alarm("unknown_order", f"{report.venue} {report.client_order_id}", message, at=at)

@@ -149,6 +149,13 @@ def keep(report: interface.Report) -> tuple[OrderReport, bool]:
     return kept, is_new
 
 
+def contradiction(kept: OrderReport, report: interface.Report) -> str:
+    """What a venue now says otherwise under the same name; "" if it only repeats itself."""
+    said = ("client_order_id", "told", "quantity", "price", "fee", "refers_to")
+    differing = [f"{name} was {getattr(kept, name)}" for name in said if getattr(kept, name) != getattr(report, name)]
+    return ", ".join(differing)
+
+
 def hear_desk(order: Order, told: Told, name: str, *, at: datetime) -> None:
     keep(interface.Report(DESK, f"{order.client_order_id}:{name}", order.client_order_id, told, at))
 

@@ -441,6 +441,15 @@ def test_caps_hold_a_release_and_the_approval_stays(db, per_order, per_account, 
     assert why in Alarm.objects.get(kind="not_released").message
 
 
+def test_a_report_told_again_with_other_figures_changes_nothing_and_is_alarmed(order, venue):
+    round_of(venue)
+    for quantity in ("2", "2", "3"):
+        booking.hear(said(order, Told.FILLED, "f1", quantity), at=LATER)
+    assert [one.fill.quantity for one in PlanFill.objects.all()] == [-2]
+    (alarm,) = Alarm.objects.filter(kind="contradicted")
+    assert "reports f1 again and says something else (quantity was 2" in alarm.message
+
+
 # --- how many leave in a minute -----------------------------------------------------------------------------------
 
 
