@@ -18,9 +18,10 @@ from django.db import connection, transaction
 
 from accounts.models import Account
 from margin import anchors, seals
+from margin.beside import CURE
 from margin.chain import text
 from margin.models import Seal
-from margin.rows import CURE, IDENTITY, MUTABLE, OPTIONAL
+from margin.rows import IDENTITY, MUTABLE, OPTIONAL
 from verifier import verify as arithmetic
 from verifier.verify import Fault, link
 
