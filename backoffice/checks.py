@@ -1,6 +1,6 @@
 """System checks: what the house refuses to run with. `manage.py check --deploy --database default` runs them all.
 
-Errors of production (E001 … E010) also stop the web server at once: `backoffice.wsgi` calls `refuse_unsafe`.
+Errors of production (E001 … E011) also stop the web server at once: `backoffice.wsgi` calls `refuse_unsafe`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections
 
 from backoffice import grants
+from margin.models import WallClock
 
 WEBHOOK_SECRET = "WEBHOOK_SECRET"  # noqa: S105  the name of a setting
 
@@ -70,6 +71,15 @@ def the_application_role_is_humble(databases: Sequence[str] | None = None, **kwa
     return found
 
 
+@checks.register(checks.Tags.database)
+def the_database_keeps_its_clock(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """E011: in production the database must refuse orders, and what lets them leave, dated at another time."""
+    if settings.ENVIRONMENT != "production" or all(_keeps_its_clock(alias) for alias in databases or ()):
+        return []
+    hint = "Run `manage.py grant_roles` as the owner with MARGIN_ENVIRONMENT=production."
+    return [_error("E011", "The database takes approvals and orders dated at any time.", hint)]
+
+
 def refuse_unsafe() -> None:
     """Raise ImproperlyConfigured, naming every error, if production would run unsafely. Called before serving."""
     if settings.ENVIRONMENT != "production":
@@ -77,6 +87,7 @@ def refuse_unsafe() -> None:
     found = the_database_is_postgresql() + production_is_safe()
     with suppress(OperationalError):  # a database that is away for a moment is /readyz's matter
         found += the_application_role_is_humble(databases=["default"]) + the_server_is_not_the_owner()
+        found += the_database_keeps_its_clock(databases=["default"])
     connections.close_all()  # gunicorn forks after this: a connection must not be shared
     errors = [message for message in found if message.is_serious()]
     if errors:
@@ -91,6 +102,11 @@ def the_server_is_not_the_owner() -> list[checks.CheckMessage]:
         return []
     hint = f"Set DATABASE_URL to the role {settings.DATABASE_APPLICATION_ROLE!r}."
     return [_error("E009", "The web server connects as the role that owns the tables.", hint)]
+
+
+def _keeps_its_clock(alias: str) -> bool:
+    is_migrated = WallClock._meta.db_table in connections[alias].introspection.table_names()
+    return is_migrated and WallClock.objects.using(alias).exists()
 
 
 def _owns_the_history(alias: str) -> bool:

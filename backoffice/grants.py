@@ -91,6 +91,14 @@ def grant(connection: Any, *, application_role: str) -> bool:
     return True
 
 
+def keep_the_wall_clock(connection: Any) -> None:
+    """From now on the database refuses orders, and what lets them leave, dated at another time than its own clock's.
+
+    For production alone: trials, tests and the demonstration live at instants of their own. Connect as the owner.
+    """
+    _execute(connection, sql.SQL("INSERT INTO margin_wallclock (id) VALUES (1) ON CONFLICT DO NOTHING"))
+
+
 def _set_rights(connection: Any, table: str, rights: str, role: sql.Identifier) -> None:
     """Give what is due, then take what is not: at no moment has the role too much, or a running process too little."""
     names = {"table": sql.Identifier(table), "role": role}

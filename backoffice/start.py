@@ -76,6 +76,8 @@ class House:
         self._finish(self._manage("migrate", "--no-input"), "Migrating the database")
         with step("Granting the application role its rights"), database.connected(self.access.owner_url) as connection:
             grants.grant(connection, application_role=self.access.application_role)
+            if self.environment.get("MARGIN_ENVIRONMENT") == "production":
+                grants.keep_the_wall_clock(connection)
         self._write_environment()
         is_new = self.is_demo and not self._ask("SELECT EXISTS (SELECT 1 FROM accounts_client)")
         if is_new:

@@ -14,6 +14,7 @@ APPEND_ONLY = {
     "margin_orderreport": "SELECT, INSERT",
     "margin_killswitch": "SELECT, INSERT, UPDATE",
     "margin_liquidationcap": "SELECT, INSERT, UPDATE",
+    "margin_wallclock": "SELECT",
     "margin_standingapproval": "SELECT, INSERT, UPDATE",
     "margin_rightschange": "SELECT, INSERT, UPDATE",
     "margin_cure": "SELECT, INSERT, UPDATE",

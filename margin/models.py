@@ -4,7 +4,7 @@
 `calls`, and nothing in a chain is ever updated or deleted.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -488,6 +488,10 @@ class Plan(models.Model):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(fields=("id", "content_hash", "creator"), name="plan_and_its_content"),
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=F("proposed_at"), expires_at__lte=F("proposed_at") + timedelta(days=1)),
+                name="plan_lives_a_day_at_most",
+            ),
             models.UniqueConstraint(
                 fields=("call",), condition=Q(state__in=("proposed", "approved")), name="plan_is_open_once_per_call"
             ),
@@ -604,6 +608,7 @@ from margin.order_models import (  # noqa: E402, F401
     Release,
     RightsChange,
     StandingApproval,
+    WallClock,
 )
 from margin.restriction_models import Restriction, Strike, Waiver  # noqa: E402, F401
 from margin.retention_models import Erasure, LegalHold  # noqa: E402, F401

@@ -103,6 +103,20 @@ class LiquidationCap(models.Model):
         return f"caps in {self.currency}"
 
 
+class WallClock(models.Model):
+    """Its one row says that the house runs by the wall clock: the database refuses orders, and what lets them leave,
+    under an instant of another time. `manage.py grant_roles` writes it in production; the application role cannot.
+    """
+
+    since = models.DateTimeField(db_default=facts.StatementClock(), editable=False)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="wall_clock_is_there_once"),)
+
+    def __str__(self) -> str:
+        return f"wall clock since {self.since:%Y-%m-%d}"
+
+
 class KillSwitch(models.Model):
     """Pulled by one person with a reason: no order leaves until two others said that it may. Rows stay."""
 

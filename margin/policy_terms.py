@@ -17,6 +17,7 @@ from margin.restriction_terms import RestrictionTerms, StrikeSchedule
 
 SWEEPS = ("securities", "crypto")
 ONE = Decimal(1)
+MINUTES_OF_A_DAY = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,8 @@ class PolicyTerms:
             raise ValueError("at least one regime must be measured by sweeps")
         if not 0 <= self.fee_rate < ONE:
             raise ValueError("fee_rate must be from 0 to below 1")
-        if self.plan_minutes <= 0:
-            raise ValueError("plan_minutes must be positive")
+        if not 0 < self.plan_minutes <= MINUTES_OF_A_DAY:
+            raise ValueError("plan_minutes must be from 1 to 1440, a day")
 
     def regime(self, name: str) -> RegimeTerms:
         return next(regime for regime in self.regimes if regime.regime == name)

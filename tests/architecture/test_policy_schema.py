@@ -186,6 +186,7 @@ WRONG: dict[str, Example] = {
     "a fee that takes everything": (US_MARGIN, "fee_rate", "1"),
     "a negative fee": (US_MARGIN, "fee_rate", "-0.01"),
     "a plan that expires at once": (US_MARGIN, "plan_minutes", 0),
+    "a plan that waits for days": (US_MARGIN, "plan_minutes", 1441),
     "minutes in quotes": (US_MARGIN, "plan_minutes", "15"),
     "an unknown regime": (US_MARGIN, "regimes.0.regime", "gut_feeling"),
     "an unknown methodology": (US_MARGIN, "regimes.0.methodology", "span"),

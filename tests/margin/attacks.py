@@ -150,6 +150,14 @@ ATTACKS = {
     "change who proposed": Attack(
         "L1", "UPDATE margin_plan SET proposed_by_id = {rita} WHERE id = {own}", "plan {own} is never edited"
     ),
+    "propose a plan that waits for days": Attack(
+        "L8",
+        "INSERT INTO margin_plan (call_id, state, content, proposed_by_id, proposed_at, expires_at, reason)"
+        " SELECT call_id, 'proposed', content, {sue}, now(), now() + interval '25 hours', '' FROM margin_plan"
+        " WHERE id = {own}",
+        "plan_lives_a_day_at_most",
+    ),
+    "take the wall clock away": Attack("L8", "DELETE FROM margin_wallclock", denied("margin_wallclock")),
     "forget a plan": Attack("L2", "DELETE FROM margin_plan WHERE id = {own}", denied("margin_plan")),
     "add a line to an approved plan": Attack(
         "L2", "INSERT INTO margin_planline (plan_id, instrument_id, quantity, price, fee)"

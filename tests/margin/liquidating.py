@@ -64,8 +64,9 @@ def released(call: MarginCall, *, at: datetime = LATER) -> Plan:
 
 
 def plan_of(
-    call: MarginCall, instruments: Iterable[Instrument], *, by: int | None, quantity: int = -1, in_slices: bool = False
-) -> Plan:
+    call: MarginCall, instruments: Iterable[Instrument], *, by: int | None, quantity: int = -1, in_slices: bool = False,
+    at: datetime = LATER,
+) -> Plan:  # fmt: skip
     """A plan as `liquidation.propose` would store it, one line for each instrument, valued at 50.00 a unit; all at once
     or each in a slice of its own."""
     lines = [
@@ -75,7 +76,7 @@ def plan_of(
     ]  # fmt: skip
     content = json.dumps({"call": call.pk, "currency": "USD", "lines": lines})
     plan = Plan.objects.create(
-        call=call, content=content, proposed_by_id=by, proposed_at=LATER, expires_at=LATER + minutes(15)
+        call=call, content=content, proposed_by_id=by, proposed_at=at, expires_at=at + minutes(15)
     )
     PlanLine.objects.bulk_create(
         PlanLine(plan=plan, instrument_id=line["instrument"], quantity=quantity, price=50) for line in lines

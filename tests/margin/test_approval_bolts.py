@@ -121,22 +121,36 @@ def test_every_threat_is_attacked():
     }
 
 
-def test_what_the_attacks_imitate_is_taken_when_it_is_right(house, as_application):
+RIGHT = (
+    approve("own", "rita"),
+    approve("system", "sue") + "; " + approve("system", "rita") + "; " + MAKE_APPROVED % "system",
+    let_out("approved", OF % "approved"),
+    let_out("approved", OF % "approved") + "; " + ORDER % "approved",
+    let_out("agreed", OF % "agreed", SECOND_OF % "agreed"),
+    LEAVE,
+    LEAVE.replace("release_id = {out}", "line_id = {earlier}"),
+    GOOD_FILL,
+)
+
+
+@pytest.mark.parametrize("allowed", RIGHT)
+def test_what_the_attacks_imitate_is_taken_when_it_is_right(house, as_application, allowed):
     """Else a broken statement would look like a refused one."""
-    connected = as_application()
-    for allowed in (
-        approve("own", "rita"),
-        approve("system", "sue") + "; " + approve("system", "rita") + "; " + MAKE_APPROVED % "system",
-        let_out("approved", OF % "approved"),
-        let_out("approved", OF % "approved") + "; " + ORDER % "approved",
-        let_out("agreed", OF % "agreed", SECOND_OF % "agreed"),
-        LEAVE,
-        LEAVE.replace("release_id = {out}", "line_id = {earlier}"),
-        GOOD_FILL,
-    ):
-        with connected.cursor() as cursor:
+    with as_application() as connected, connected.cursor() as cursor:
+        cursor.execute(allowed.format(**house))
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        connected.rollback()
+
+
+@pytest.mark.parametrize("allowed", RIGHT[:-1])
+def test_it_is_refused_at_another_time_where_the_house_runs_by_the_wall_clock(house, as_owner, allowed):
+    """The rows of this house are of an earlier day; by its own clock each of them was right."""
+    with as_owner() as connected, connected.cursor() as cursor:
+        cursor.execute("INSERT INTO margin_wallclock (id) VALUES (1)")
+        with pytest.raises(
+            psycopg2.errors.RestrictViolation, match=r"_at is .* by the database's clock, not 2026-03-02"
+        ):
             cursor.execute(allowed.format(**house))
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         connected.rollback()
 
 

@@ -30,6 +30,7 @@ WRONG = {
     "a number as a float": ({**US_MARGIN, "fee_rate": 0.001}, "fee_rate"),
     "a fee of one": ({**US_MARGIN, "fee_rate": "1"}, "fee_rate"),
     "no time for a plan": ({**US_MARGIN, "plan_minutes": 0}, "plan_minutes"),
+    "more than a day for a plan": ({**US_MARGIN, "plan_minutes": 1441}, "plan_minutes"),
     "unknown regime": (changed(["regimes", 0, "regime"], "gut_feeling"), "gut_feeling"),
     "a regime twice": (changed(["regimes", 1, "regime"], "house"), "once"),
     "unknown methodology": (changed(["regimes", 0, "methodology"], "magic"), "magic"),

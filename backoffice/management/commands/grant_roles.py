@@ -1,4 +1,7 @@
-"""Grant the application role its rights on every table. Run as the owner after `migrate`, as often as you like."""
+"""Grant the application role its rights on every table, and in production bind the database to its own clock.
+
+Run as the owner after `migrate`, as often as you like.
+"""
 
 from typing import Any
 
@@ -21,3 +24,6 @@ class Command(BaseCommand):
                 f"One-role mode: no application role {role!r} besides {grants.standing(connection).role!r}. "
                 "The triggers guard the history; the second lock, a role without ownership, is missing."
             )
+        if settings.ENVIRONMENT == "production":
+            grants.keep_the_wall_clock(connection)
+            self.stdout.write("The database refuses approvals, releases and orders of another time than its own.")

@@ -1,0 +1,91 @@
+"""Bolts on instants: in a house that runs by the wall clock, what lets an order leave is dated when it happens.
+
+Caps of a day and of a minute, expiry and standing approvals are counted by instants that whoever writes the row gives:
+tests, trials and the demonstration live at instants of their own. Where `margin_wallclock` has its row, which the owner
+alone writes (`manage.py grant_roles` of a production house), an instant two minutes from now or five minutes ago is refused.
+A plan lives a day at most, by any clock.
+"""
+
+from datetime import timedelta
+
+from django.db import migrations, models
+from django.db.models import F, Q
+
+import market.facts
+
+SAID_NOW = """
+CREATE FUNCTION margin_is_said_now() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    clock CONSTANT timestamptz := clock_timestamp();
+    told  timestamptz;
+BEGIN
+    IF NOT EXISTS (SELECT FROM margin_wallclock) THEN
+        RETURN NEW;
+    END IF;
+    FOR place IN 1 .. TG_NARGS - 1 LOOP
+        told := to_jsonb(NEW) ->> TG_ARGV[place];
+        IF told > clock + interval '2 minutes'
+           OR TG_ARGV[0] = 'now' AND told < clock - interval '5 minutes' THEN
+            RAISE EXCEPTION '%: % is % by the database''s clock, not %; try again, and compare the clocks of the machines',
+                TG_TABLE_NAME, TG_ARGV[place], clock, told USING ERRCODE = 'restrict_violation';
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END $$;
+"""
+SAID_NOW_BACK = "DROP FUNCTION margin_is_said_now();"
+
+# Proposing at an earlier instant shortens a plan's life and harms nobody; a sweep proposes at its own.
+BOUND = {
+    "margin_plan_is_said_now": ("INSERT ON margin_plan", "", "'by now', 'proposed_at'"),
+    "margin_approval_is_said_now": ("INSERT ON margin_approval", "", "'now', 'approved_at'"),
+    "margin_release_is_said_now": ("INSERT ON margin_release", "", "'now', 'released_at'"),
+    "margin_order_leaves_now": (
+        "UPDATE ON margin_order",
+        "WHEN (NEW.state = 'sending' AND OLD.state <> 'sending')",
+        "'now', 'moved_at', 'lease_until'",
+    ),
+    **{
+        f"{table}_is_{said}_now": (f"{act} ON {table}", when, f"'now', '{said}_at'")
+        for table in ("margin_liquidationcap", "margin_standingapproval")
+        for said, act, when in (
+            ("proposed", "INSERT", ""),
+            ("approved", "UPDATE", "WHEN (NEW.approved_at IS DISTINCT FROM OLD.approved_at)"),
+        )
+    },
+}
+
+
+def bind(name: str, act: str, when: str, told: str) -> migrations.RunSQL:
+    table = act.rpartition(" ")[2]
+    return migrations.RunSQL(
+        f"CREATE TRIGGER {name} BEFORE {act} FOR EACH ROW {when} EXECUTE FUNCTION margin_is_said_now({told});"
+        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};",
+        f"DROP TRIGGER {name} ON {table};",
+    )
+
+
+class Migration(migrations.Migration):
+    dependencies = [("margin", "0033_orders_a_minute")]
+    operations = [
+        migrations.CreateModel(
+            name="WallClock",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("since", models.DateTimeField(db_default=market.facts.StatementClock(), editable=False)),
+            ],
+        ),
+        migrations.AddConstraint(
+            "wallclock", models.CheckConstraint(condition=Q(id=1), name="wall_clock_is_there_once")
+        ),
+        migrations.AddConstraint(
+            "plan",
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=F("proposed_at"), expires_at__lte=F("proposed_at") + timedelta(days=1)),
+                name="plan_lives_a_day_at_most",
+            ),
+        ),
+        migrations.RunSQL(SAID_NOW, SAID_NOW_BACK),
+        *(bind(name, *rest) for name, rest in BOUND.items()),
+    ]
