@@ -71,7 +71,7 @@ def the_application_role_is_humble(databases: Sequence[str] | None = None, **kwa
     return found
 
 
-@checks.register(checks.Tags.database)
+@checks.register(checks.Tags.database, deploy=True)  # migrate comes before grant_roles and runs the others
 def the_database_keeps_its_clock(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """E011: in production the database must refuse orders, and what lets them leave, dated at another time."""
     if settings.ENVIRONMENT != "production" or all(_keeps_its_clock(alias) for alias in databases or ()):

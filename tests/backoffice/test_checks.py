@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from django.db import connection
 
 from backoffice import checks
@@ -101,6 +103,14 @@ def test_a_web_server_must_not_connect_as_the_owner_beside_an_application_role(c
 def test_the_application_role_is_humble(django_as_application):
     assert checks.the_application_role_is_humble(databases=["default"]) == []
     assert checks.the_server_is_not_the_owner() == []
+
+
+def test_a_new_production_house_is_migrated_before_its_database_keeps_the_clock(committed_db, production):
+    call_command("migrate", verbosity=0, skip_checks=False)
+    found = checks.the_database_keeps_its_clock(databases=["default"])
+    assert [message.id for message in found] == ["margin.E011"]
+    call_command("grant_roles", stdout=StringIO())
+    assert checks.the_database_keeps_its_clock(databases=["default"]) == []
 
 
 def test_a_superuser_is_refused(committed_db, superuser, settings):
