@@ -1,11 +1,21 @@
 """A client is forgotten in every room at once, or in none."""
 
+from datetime import datetime
+
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 
 import accounts.forgetting
 import notifications.forgetting
 from accounts.models import Account, Client, Contact
+from margin import retention
+from margin.actors import Actor
+from margin.models import Erasure
+
+
+def carry_out(client: Client, *, at: datetime, actor: Actor) -> Erasure:
+    """Erase the client as another person asked; it cannot be undone. Raises calls.CallError."""
+    return retention.erase(client, forget=forget, at=at, actor=actor)
 
 
 def forget(client: Client, said: str) -> None:

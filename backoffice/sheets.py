@@ -18,7 +18,8 @@ from django.urls import reverse
 
 from accounts import alerts, contacts, document_api, documents, wishes
 from accounts.models import Account, Client, Document, DocumentReceipt
-from margin import actors, calls, controls, reconciling, requests, verb_api, warning_api
+from backoffice import erasure
+from margin import actors, calls, controls, reconciling, requests, retention, verb_api, warning_api
 from margin.actors import Actor
 from margin.workflow import Verb
 from market import clock, strict
@@ -52,10 +53,15 @@ def _account(code: str) -> Account:
     return found
 
 
-def _contact(*, client: str, at: datetime, actor: Actor, **said: Any) -> tuple[str, str]:
-    found = Client.objects.filter(code=client).first()
+def _client(code: str) -> Client:
+    found = Client.objects.filter(code=code).first()
     if found is None:
-        raise strict.refuse("client", f"{client} is no client of ours")
+        raise strict.refuse("client", f"{code} is no client of ours")
+    return found
+
+
+def _contact(*, client: str, at: datetime, actor: Actor, **said: Any) -> tuple[str, str]:
+    found = _client(client)
     given = {name: value for name, value in said.items() if value is not None}
     return page_of(found), f"{contacts.state(found, by=actor.name, **given)} is on file."
 
@@ -77,6 +83,26 @@ def _receipt(
     )  # fmt: skip
     documents.record([given], at=at)
     return page_of(found), f"{document}: {given.get_act_display()}, kept for {found}."
+
+
+def _hold(*, client: str, **said: Any) -> tuple[str, str]:
+    return page_of(retention.place_hold(_client(client), **said)), f"Nothing of {client} is erased until it is lifted."
+
+
+def _lift_hold(*, client: str, **said: Any) -> tuple[str, str]:
+    return page_of(retention.lift_hold(_client(client), **said)), f"The legal hold of {client} is lifted."
+
+
+def _ask_erasure(*, client: str, **said: Any) -> tuple[str, str]:
+    asked = retention.ask_erasure(_client(client), **said)
+    return page_of(asked), f"The erasure of {client} is asked for; another person carries it out."
+
+
+def _erase(*, client: str, again: str, at: datetime, actor: Actor) -> tuple[str, str]:
+    if again != client:
+        raise strict.refuse("again", f"is not {client}; nothing was erased")
+    done = erasure.carry_out(_client(client), at=at, actor=actor)
+    return page_of(done), f"Names, addresses and words of {client} are erased for good."
 
 
 def _alert(*, account: str, level: Any, reason: str, at: datetime, actor: Actor) -> tuple[str, str]:
@@ -113,12 +139,14 @@ RECEIPT = {
     "done_at": strict.column(strict.instant),
     "external_reference": strict.column(strict.code, length=80, optional=True, default=""),
 }
+CLIENT = {"client": strict.column(strict.code, length=24)}
 ACCOUNT = {"account": strict.column(strict.code, length=24)}
+NAMELESS = {"reason": "kept in the history; name nobody in it"}
 SHEETS = (
     Sheet(
         "contact", "Change or add a contact",
         "Notices go to the new address from now on. An address that is not on file, with a name, is a new contact.",
-        "client", contacts.ROLES, {"client": strict.column(strict.code, length=24), **controls.CONTACT}, _contact,
+        "client", contacts.ROLES, {**CLIENT, **controls.CONTACT}, _contact,
         {"email": "as it is on file", "new_email": "empty: stays", "receives_notices": "empty: as before"},
     ),
     Sheet(
@@ -139,6 +167,25 @@ SHEETS = (
             "effective_at": "UTC, such as 2026-11-20T15:00:00Z",
             "needs_acceptance": "true: being given it is not enough", "is_yearly": "true: given again each year",
         },
+    ),
+    Sheet(
+        "hold", "Place a legal hold", "While it stands nothing of the client is erased, whatever has run out.",
+        "client", calls.MAY[Verb.PLACE_LEGAL_HOLD], {**CLIENT, **controls.WHY}, _hold, NAMELESS,
+    ),
+    Sheet(
+        "lift-hold", "Lift the legal hold", "What the law retains stays retained.",
+        "client", calls.MAY[Verb.LIFT_LEGAL_HOLD], {**CLIENT, **controls.WHY}, _lift_hold, NAMELESS,
+    ),
+    Sheet(
+        "ask-erasure", "Ask to erase the client", "Once all accounts are closed, their years are over and no hold"
+        " stands. Another person carries it out.",
+        "client", calls.MAY[Verb.ERASE], {**CLIENT, **controls.WHY}, _ask_erasure, NAMELESS,
+    ),
+    Sheet(
+        "erase", "Erase the client", "Another person asked for it. Names, addresses, letters and what people wrote"
+        " go for good; amounts, instants and the proof of the history stay. It cannot be undone.",
+        "client", calls.MAY[Verb.ERASE], {**CLIENT, "again": strict.column(strict.code, length=24)}, _erase,
+        {"again": "the client's code once more"},
     ),
     Sheet(
         "alert", "State the client's warning level", "It brings warnings forward, never later than the policy's.",

@@ -12,9 +12,21 @@ from django.db.models import Model
 
 from accounts import books, contacts, wishes
 from accounts.models import Account, Client, Contact
-from margin import calls, control_switches, gate, models, policies, reconciling, restrictions, strikes, workflow
+from margin import (
+    calls,
+    control_switches,
+    gate,
+    models,
+    policies,
+    reconciling,
+    restrictions,
+    retention,
+    strikes,
+    workflow,
+)
 from margin.actors import Actor
 from margin.restriction_terms import Effect
+from margin.workflow import Verb
 from market import actions, guard, quotes, strict, wire
 from market.models import CorporateAction, HeldQuote, Instrument
 
@@ -250,6 +262,18 @@ CONTROLS = (
     ),
     Control(
         "clients", "contact", "Change or add a contact", Client, "code", contacts.ROLES, CONTACT, _contact, "clients"
+    ),
+    Control(
+        "clients", "hold", "Place a legal hold", Client, "code", calls.MAY[Verb.PLACE_LEGAL_HOLD], WHY,
+        retention.place_hold, "legal-holds",
+    ),
+    Control(
+        "clients", "lift-hold", "Lift the legal hold", Client, "code", calls.MAY[Verb.LIFT_LEGAL_HOLD], WHY,
+        retention.lift_hold, "legal-holds",
+    ),
+    Control(
+        "clients", "ask-erasure", "Ask to erase the client", Client, "code", calls.MAY[Verb.ERASE], WHY,
+        retention.ask_erasure, "erasures",
     ),
     Control("held-quotes", "confirm", "Confirm a held quote", HeldQuote, "pk", QUOTERS, {}, _confirm, "held-quotes"),
     Control("held-quotes", "reject", "Reject a held quote", HeldQuote, "pk", QUOTERS, SHORT, _reject, "held-quotes"),

@@ -114,7 +114,10 @@ def erase(client: Client, *, forget: Callable[[Client, str], None], at: datetime
     (the machine stopped between the two) is destroyed when it is called again.
     """
     calls.require(actor, Verb.ERASE)
-    history_keys.folder()  # first: without it nothing is begun
+    try:
+        history_keys.folder()  # first: without it nothing is begun
+    except history_keys.KeysMissing as missing:
+        raise Refused(str(missing)) from None
 
     def work() -> Erasure:
         _lock(client)

@@ -16,7 +16,17 @@ from backoffice import passport_api
 from backoffice.api import problems
 from backoffice.api.writing import acting, guarded
 from margin import api as margin
-from margin import controls, controls_api, cure_api, order_api, register_api, verb_api, verbs, warning_api
+from margin import (
+    controls,
+    controls_api,
+    cure_api,
+    order_api,
+    register_api,
+    retention_api,
+    verb_api,
+    verbs,
+    warning_api,
+)
 from margin import restriction_api as rights
 from margin.hypothetical import api as hypothetical
 from market import api as market
@@ -64,6 +74,8 @@ ADDRESSES: dict[str, type[ReadOnlyModelViewSet[Any]]] = {
     "restrictions": rights.Restrictions,
     "strikes": rights.Strikes,
     "waivers": rights.Waivers,
+    "legal-holds": retention_api.LegalHolds,
+    "erasures": retention_api.Erasures,
     "gates": controls_api.Gates,
     "reconciliations": controls_api.Reconciliations,
     "warnings": warning_api.Warnings,

@@ -11,10 +11,23 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import adjustments, cash, documents, fills, positions
+from accounts import models as parties
 from accounts.models import Account, CashMovement, Document, DocumentReceipt, Fill
 from backoffice import keys
 from backoffice.models import ApiKey
-from margin import calls, claims, control_switches, disputes, models, reconciling, requests, restrictions, sma, strikes
+from margin import (
+    calls,
+    claims,
+    control_switches,
+    disputes,
+    models,
+    reconciling,
+    requests,
+    restrictions,
+    retention,
+    sma,
+    strikes,
+)
 from margin.engine.sma import Kind
 from margin.models import (
     Approval,
@@ -41,6 +54,7 @@ LISTS = (
     *("sweeps", "assessments", "calls", "events", "plans", "sma-entries", "notices"),
     *("requests", "disputes", "tasks", "cures"),
     *("warnings", "restrictions", "strikes", "waivers", "cash-reversals", "fill-busts", "deliveries"),
+    *("legal-holds", "erasures"),
     *("gates", "reconciliations", "held-quotes", "corporate-actions"),
     *("documents", "document-receipts"),
     *("orders", "order-reports", "kill-switches", "liquidation-caps", "standing-approvals"),
@@ -129,6 +143,7 @@ def furnish() -> dict[str, object]:
         **asked(),
         **corrected(owner, usd, aig, at),
         **told_of(owner),
+        **kept_or_erased(),
     }
 
 
@@ -208,6 +223,15 @@ def told_of(owner: Account) -> dict[str, object]:
         client=owner.client, document=kept, act="given", channel="post", at=AT, source="test", external_reference="G-1"
     )
     return {"documents": kept.pk, "document-receipts": documents.record([receipt], at=AT)[0].pk}
+
+
+def kept_or_erased() -> dict[str, object]:
+    """A client whose records a court wants, and one who was never a client of an account and wants to be erased."""
+    cora = rows.staff("cora", "Compliance")
+    held = retention.place_hold(rows.account("A-1011").client, reason="subpoena", at=AT, actor=cora)
+    cleo = parties.Client.objects.create(code="C-0", name="Cleo")
+    asked = models.Erasure.objects.create(client=cleo, reason="asked", asked_by_id=cora.user_id, asked_at=AT)
+    return {"legal-holds": held.pk, "erasures": asked.pk}
 
 
 def corrected(owner: Account, usd: Any, aig: Any, at: datetime) -> dict[str, object]:

@@ -91,7 +91,8 @@ def test_the_command_prints_a_key_that_works_and_the_other_ends_it(capsys):
         ({"scope": ["everything"]}, "is no scope"),
         ({"scope": []}, "at least one scope"),
         ({"days": 4000}, "within 366 days"),
-        ({"days": 10**9}, ""),
+        ({"days": 10**9}, "within 366 days"),
+        ({"days": -(10**9)}, "within 366 days"),
     ],
 )
 def test_the_command_says_what_is_wrong(given, reason):

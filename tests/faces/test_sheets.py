@@ -6,7 +6,7 @@ from django.urls import reverse
 from accounts.contacts import state
 from accounts.models import AccountChange, Client, Contact, ContactChange
 from backoffice import sheets
-from margin.models import MarginCall, Reconciliation, Request
+from margin.models import Erasure, LegalHold, MarginCall, Reconciliation, Request
 from tests.margin import rows, world
 
 pytestmark = pytest.mark.django_db
@@ -107,3 +107,39 @@ def test_a_client_without_accounts_can_be_given_a_contact(house, sign_in):
     made = Client.objects.create(code="C-NEW", name="New client")
     send(sign_in("Operations"), "contact", client="C-NEW", email="x@new.example", name="X", reason="opened")
     assert made.contacts.get().email == "x@new.example"
+
+
+@pytest.fixture
+def keys(settings, tmp_path):
+    """A folder of keys of this test alone: without one nothing is erased."""
+    settings.HISTORY_KEYS = str(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_legal_hold_is_placed_and_lifted_on_its_form(house, sign_in):
+    client, browser = house.call.account.client, sign_in("Compliance")
+    page = reverse("admin:accounts_client_change", args=(client.pk,))
+    assert f"{address('hold')}?of={client.code}" in browser.get(page).content.decode()
+    assert "Nothing of" in send(browser, "hold", client=client.code, reason="subpoena of 3 March")
+    assert LegalHold.objects.get().reason == "subpoena of 3 March"
+    assert "already" in send(browser, "hold", client=client.code, reason="another")
+    assert "is lifted" in send(browser, "lift-hold", client=client.code, reason="withdrawn")
+    assert "is under no legal hold" in send(browser, "lift-hold", client=client.code, reason="again")
+    assert "is no client of ours" in send(browser, "hold", client="NOBODY", reason="subpoena")
+
+
+def test_a_client_is_erased_by_two_people_who_type_the_code_twice(house, sign_in, keys):
+    client = Client.objects.create(code="C-0", name="Cleo Never")
+    ada, bob = sign_in("Compliance", "ada"), sign_in("Compliance", "bob")
+    assert "must be kept" in send(ada, "ask-erasure", client=house.call.account.client.code, reason="asked")
+    assert "nobody asked to erase" in send(bob, "erase", client="C-0", again="C-0")
+    assert "another person carries it out" in send(ada, "ask-erasure", client="C-0", reason="asked in writing")
+    assert "needs two people" in send(ada, "erase", client="C-0", again="C-0")
+    assert "nothing was erased" in send(bob, "erase", client="C-0", again="C-1")
+    assert Erasure.objects.get().done_at is None
+    assert "are erased for good" in send(bob, "erase", client="C-0", again="C-0")
+    client.refresh_from_db()
+    assert client.name.startswith("erased on ")
+    assert (keys / f"subject-{client.pk}.erased").exists()
+    assert not (keys / f"subject-{client.pk}.key").exists()

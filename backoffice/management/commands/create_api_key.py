@@ -24,11 +24,10 @@ class Command(BaseCommand):
         if staff is None:
             raise CommandError(f"{by!r} is no active member of staff; give an existing login with --by")
         at = clock.now()
+        ends_at = at + timedelta(days=max(0, min(days, 2 * keys.LONGEST_LIFE.days)))  # neither is taken
         try:
-            key, text = keys.issue(
-                name=name, scopes=scope, created_by=staff, at=at, expires_at=at + timedelta(days=days)
-            )
-        except (keys.BadKeyRequest, OverflowError) as refusal:
+            key, text = keys.issue(name=name, scopes=scope, created_by=staff, at=at, expires_at=ends_at)
+        except keys.BadKeyRequest as refusal:
             raise CommandError(str(refusal)) from None
         self.stdout.write(text)
         self.stderr.write(

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Client
 from backoffice import erasure
-from margin import actors, calls, history_keys, retention
+from margin import actors, calls, retention
 from market import clock
 
 
@@ -34,12 +34,12 @@ class Command(BaseCommand):
         try:
             actor = actors.staff(by)
             if approve:
-                done = retention.erase(found, forget=erasure.forget, at=clock.now(), actor=actor)
+                done = erasure.carry_out(found, at=clock.now(), actor=actor)
                 self.stdout.write(
                     f"Client {client} is erased since {done.done_at:%Y-%m-%d %H:%M} UTC, its key destroyed."
                 )
             else:
                 asked = retention.ask_erasure(found, reason=reason, at=clock.now(), actor=actor)
                 self.stdout.write(f"{asked} is asked for; another person carries it out with --approve.")
-        except (LookupError, calls.CallError, history_keys.KeysMissing) as refusal:
+        except (LookupError, calls.CallError) as refusal:
             raise CommandError(str(refusal)) from None
