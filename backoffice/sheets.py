@@ -21,6 +21,7 @@ from accounts.models import Account, Client, Document, DocumentReceipt
 from backoffice import erasure
 from margin import actors, calls, controls, reconciling, requests, retention, verb_api, warning_api
 from margin.actors import Actor
+from margin.models import Erasure, LegalHold
 from margin.workflow import Verb
 from market import clock, strict
 from market.faces import sentence
@@ -40,6 +41,8 @@ class Sheet:
     columns: Mapping[str, strict.Column]
     deed: Callable[..., tuple[str, str]]
     hints: Mapping[str, str]
+    fits: Callable[[str], bool] = lambda code: True
+    """Whether the row of that code has use for it now; a link is shown only then."""
 
 
 def page_of(row: Any) -> str:
@@ -103,6 +106,14 @@ def _erase(*, client: str, again: str, at: datetime, actor: Actor) -> tuple[str,
         raise strict.refuse("again", f"is not {client}; nothing was erased")
     done = erasure.carry_out(_client(client), at=at, actor=actor)
     return page_of(done), f"Names, addresses and words of {client} are erased for good."
+
+
+def _is_held(client: str) -> bool:
+    return LegalHold.objects.filter(client__code=client, lifted_at=None).exists()
+
+
+def _is_asked(client: str) -> bool:
+    return Erasure.objects.filter(client__code=client, done_at=None).exists()
 
 
 def _alert(*, account: str, level: Any, reason: str, at: datetime, actor: Actor) -> tuple[str, str]:
@@ -171,21 +182,23 @@ SHEETS = (
     Sheet(
         "hold", "Place a legal hold", "While it stands nothing of the client is erased, whatever has run out.",
         "client", calls.MAY[Verb.PLACE_LEGAL_HOLD], {**CLIENT, **controls.WHY}, _hold, NAMELESS,
+        lambda code: not _is_held(code),
     ),
     Sheet(
         "lift-hold", "Lift the legal hold", "What the law retains stays retained.",
-        "client", calls.MAY[Verb.LIFT_LEGAL_HOLD], {**CLIENT, **controls.WHY}, _lift_hold, NAMELESS,
+        "client", calls.MAY[Verb.LIFT_LEGAL_HOLD], {**CLIENT, **controls.WHY}, _lift_hold, NAMELESS, _is_held,
     ),
     Sheet(
         "ask-erasure", "Ask to erase the client", "Once all accounts are closed, their years are over and no hold"
         " stands. Another person carries it out.",
         "client", calls.MAY[Verb.ERASE], {**CLIENT, **controls.WHY}, _ask_erasure, NAMELESS,
+        lambda code: not Erasure.objects.filter(client__code=code).exists(),
     ),
     Sheet(
         "erase", "Erase the client", "Another person asked for it. Names, addresses, letters and what people wrote"
         " go for good; amounts, instants and the proof of the history stay. It cannot be undone.",
         "client", calls.MAY[Verb.ERASE], {**CLIENT, "again": strict.column(strict.code, length=24)}, _erase,
-        {"again": "the client's code once more"},
+        {"again": "the client's code once more"}, _is_asked,
     ),
     Sheet(
         "alert", "State the client's warning level", "It brings warnings forward, never later than the policy's.",
@@ -220,10 +233,10 @@ SHEETS = (
 BY_NAME = {sheet.name: sheet for sheet in SHEETS}
 
 
-def offered(user: Any, of: str) -> list[Sheet]:
-    """The forms about such a row ("" for the queue) that this person may fill in."""
+def offered(user: Any, of: str, code: str) -> list[Sheet]:
+    """The forms about such a row ("" for the queue) that this person may fill in and the row has use for."""
     role = actors.person(user).role
-    return [sheet for sheet in SHEETS if sheet.of == of and role in sheet.roles]
+    return [sheet for sheet in SHEETS if sheet.of == of and role in sheet.roles and sheet.fits(code)]
 
 
 def form_of(sheet: Sheet, *typed: Any, **options: Any) -> forms.Form:

@@ -387,7 +387,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("· Margin Desk is closed.")
         return 130 if chosen.smoke else 0
-    except (Refusal, RuntimeError, psycopg2.OperationalError) as refusal:
+    except (Refusal, RuntimeError, OSError, psycopg2.OperationalError) as refusal:
         say(f"\nMargin Desk cannot go on: {refusal}")
         return 1
     finally:

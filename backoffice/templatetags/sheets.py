@@ -13,5 +13,5 @@ def sheet_links(context: Any, of: str, code: str = "") -> str:
     """Links about the row `code` of the kind `of`; empty where there are none."""
     from backoffice import sheets
 
-    found = sheets.offered(context["request"].user, of)
+    found = sheets.offered(context["request"].user, of, code)
     return render_to_string("desk/sheet_links.html", {"sheets": found, "code": code}) if found else ""

@@ -120,9 +120,12 @@ def keys(settings, tmp_path):
 def test_a_legal_hold_is_placed_and_lifted_on_its_form(house, sign_in):
     client, browser = house.call.account.client, sign_in("Compliance")
     page = reverse("admin:accounts_client_change", args=(client.pk,))
-    assert f"{address('hold')}?of={client.code}" in browser.get(page).content.decode()
+    assert f"{address('hold')}?of={client.code}" in (shown := browser.get(page).content.decode())
+    assert address("lift-hold") not in shown
     assert "Nothing of" in send(browser, "hold", client=client.code, reason="subpoena of 3 March")
     assert LegalHold.objects.get().reason == "subpoena of 3 March"
+    assert address("lift-hold") in (shown := browser.get(page).content.decode())
+    assert address("hold") not in shown
     assert "already" in send(browser, "hold", client=client.code, reason="another")
     assert "is lifted" in send(browser, "lift-hold", client=client.code, reason="withdrawn")
     assert "is under no legal hold" in send(browser, "lift-hold", client=client.code, reason="again")
@@ -135,6 +138,9 @@ def test_a_client_is_erased_by_two_people_who_type_the_code_twice(house, sign_in
     assert "must be kept" in send(ada, "ask-erasure", client=house.call.account.client.code, reason="asked")
     assert "nobody asked to erase" in send(bob, "erase", client="C-0", again="C-0")
     assert "another person carries it out" in send(ada, "ask-erasure", client="C-0", reason="asked in writing")
+    page = bob.get(reverse("admin:accounts_client_change", args=(client.pk,))).content.decode()
+    assert address("erase") in page
+    assert address("ask-erasure") not in page
     assert "needs two people" in send(ada, "erase", client="C-0", again="C-0")
     assert "nothing was erased" in send(bob, "erase", client="C-0", again="C-1")
     assert Erasure.objects.get().done_at is None
