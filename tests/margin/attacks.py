@@ -157,6 +157,11 @@ ATTACKS = {
         " WHERE id = {own}",
         "plan_lives_a_day_at_most",
     ),
+    "let an order have left earlier than it left": Attack(
+        "L9",
+        LEAVE + "; UPDATE margin_order SET lease_until = now() - interval '1 hour' WHERE release_id = {out}",
+        "order {order} has its lease since it left",
+    ),
     "take the wall clock away": Attack("L8", "DELETE FROM margin_wallclock", denied("margin_wallclock")),
     "forget a plan": Attack("L2", "DELETE FROM margin_plan WHERE id = {own}", denied("margin_plan")),
     "add a line to an approved plan": Attack(

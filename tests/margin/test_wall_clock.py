@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError
+from django.db import transaction
 from django.utils import timezone
 
 from backoffice import checks
@@ -61,15 +61,18 @@ def test_a_plan_of_now_is_approved_released_and_sent_now(tmp_path):
 
 
 @pytest.mark.usefixtures("by_the_clock")
-def test_an_order_that_leaves_under_an_old_instant_is_refused_also_where_the_instant_is_its_own():
-    """Its row was made then: leaving it as it is would be as good as writing it."""
+def test_an_order_that_leaves_is_dated_by_the_database_whatever_its_sender_says():
     staff, now = people(), timezone.now()
-    WallClock.objects.all().delete()
-    plan = plan_of(escalated(venue=VENUE), [rows.equity("XYZ")], by=staff["ops"].user_id)
-    approvals.approve(plan, at=plan.proposed_at, actor=staff["sue"])
-    WallClock.objects.create(pk=1)
-    with pytest.raises(IntegrityError, match="margin_order: moved_at is"):
-        Order.objects.update(state="sending", lease_until=now, token="0" * 32)
+    plan = plan_of(escalated(venue=VENUE), [rows.equity("XYZ")], by=staff["ops"].user_id, at=now)
+    quote(rows.equity("XYZ"), "50", now)
+    approvals.approve(plan, at=now, actor=staff["sue"])
+    for said in (now - timedelta(days=1), now + timedelta(days=1)):
+        with transaction.atomic():
+            Order.objects.update(state="sending", moved_at=said, lease_until=said, token="0" * 32)
+            order = Order.objects.get()
+            assert timedelta(0) < order.moved_at - now < timedelta(minutes=1)
+            assert order.lease_until - order.moved_at == sending.LEASE
+            transaction.set_rollback(True)
 
 
 def test_a_production_house_is_bound_to_its_clock_with_its_rights_and_no_other_is(committed_db, settings):
