@@ -37,8 +37,11 @@ def test_the_application_role_may_write_rows_and_may_neither_truncate_nor_create
     application = as_application()
     application.autocommit = True
     with application.cursor() as cursor:
-        cursor.execute("INSERT INTO auth_group (name) VALUES ('By the application')")
-        for forbidden in ("TRUNCATE auth_group CASCADE", "DROP TABLE auth_group", "ALTER TABLE auth_group ADD x int"):
+        cursor.execute("INSERT INTO margin_policy (code, name) VALUES ('mine', 'By the application')")
+        for forbidden in (
+            *("TRUNCATE margin_policy CASCADE", "DROP TABLE margin_policy", "ALTER TABLE margin_policy ADD x int"),
+            "INSERT INTO auth_group (name) VALUES ('a role of my own')",
+        ):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(forbidden)
         if application.server_version >= 150000:  # before 15 everybody may create in schema public of a new database

@@ -74,7 +74,7 @@ def test_the_house_survives_its_childrens_death_and_its_own(home):
     start.child("celery").send_signal(signal.SIGKILL)
     start.wait_for(r"worker ended \(-9\); starting it again", 20)
     with psycopg2.connect(address(home)) as connection, connection.cursor() as cursor:
-        cursor.execute("INSERT INTO auth_group (name) VALUES ('Written before the kill')")
+        cursor.execute("INSERT INTO margin_policy (code, name) VALUES ('mine', 'Written before the kill')")
     family = start.family()
     start.process.kill()
     start.process.wait()
@@ -84,7 +84,7 @@ def test_the_house_survives_its_childrens_death_and_its_own(home):
     start = Start(home)
     start.wait_for(r"is open: (\S+)/", 180)
     with psycopg2.connect(address(home)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM auth_group WHERE name = 'Written before the kill'")
+        cursor.execute("SELECT count(*) FROM margin_policy WHERE name = 'Written before the kill'")
         assert cursor.fetchone() == (1,)
     family = start.family()
     start.process.terminate()

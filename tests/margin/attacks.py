@@ -367,6 +367,15 @@ ATTACKS = {
         "L10", "INSERT INTO auth_user_groups (user_id, group_id) SELECT {adam}, id FROM auth_group WHERE name = 'Risk'",
         "user {adam} cannot be Administrator and decide about clients as well",
     ),
+    "make another role one that approves": Attack(
+        "L10", "UPDATE auth_group SET name = 'Risk' WHERE name = 'Auditor'", denied("auth_group")
+    ),
+    "take the right to manage users from a role": Attack(
+        "L10", "DELETE FROM auth_group_permissions", denied("auth_group_permissions")
+    ),
+    "call the right to manage users another": Attack(
+        "L10", "UPDATE auth_permission SET codename = 'x' WHERE codename = 'add_user'", denied("auth_permission")
+    ),
     "forget a change of rights": Attack("L10", "DELETE FROM margin_rightschange", denied("margin_rightschange")),
     "say of a change of rights that it was another": Attack(
         "L10", "UPDATE auth_user SET is_active = false WHERE id = {rita};"
