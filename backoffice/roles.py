@@ -17,7 +17,7 @@ ROOMS = {
     "margin": "policy policyversion sweep shard sweepprice assessment measure charge chargelist wording chain event"
     " warning margincall cure plan planline approval planfill receivable alarm smaentry restriction strike waiver"
     " request dispute task stormgate reconciliation seal sweepdigest systemepoch release order orderreport"
-    " killswitch liquidationcap standingapproval rightschange legalhold erasure",
+    " killswitch liquidationcap standingapproval rightschange legalhold erasure wallclock",
     "notifications": "notice attempt delivery horizon",
 }
 
